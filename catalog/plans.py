@@ -22,7 +22,7 @@ def activate_plan(plan: Plan, *, by: User | None, reason: str = "") -> Plan:
 
 @transaction.atomic
 def _set_state(plan: Plan, state: PlanState, archived_at: datetime | None, by: User | None, reason: str) -> Plan:
-    locked = Plan.objects.select_for_update(no_key=True).get(pk=plan.pk)
+    locked = Plan.with_addons.select_for_update(no_key=True).get(pk=plan.pk)
     if locked.state != state:
         locked.state, locked.archived_at = state, archived_at
         with recorded(by=by, reason=reason):

@@ -158,7 +158,7 @@ def get_published_version(plan: Plan, *, now: datetime, by: User | None) -> Plan
 
 
 def _lock_plan(plan: Plan) -> Plan:
-    return Plan.objects.select_for_update(no_key=True).get(pk=plan.pk)
+    return Plan.with_addons.select_for_update(no_key=True).get(pk=plan.pk)
 
 
 def copy_contents(source: PlanVersion, target: PlanVersion) -> None:

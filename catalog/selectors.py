@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 from django.db.models import F, Prefetch, Q, QuerySet
 
@@ -17,6 +18,11 @@ class Terms:
     currency: str
     interval: str
     interval_count: int = 1
+
+    @classmethod
+    def of(cls, price: Price) -> Self:
+        """Return the terms that a subscription must have to be charged by a price."""
+        return cls(price.currency, price.interval, price.interval_count)
 
     def __str__(self) -> str:
         unit = IntervalUnit(self.interval).label.lower()
@@ -94,7 +100,7 @@ def entitlements_by_version(versions: Iterable[PlanVersion]) -> dict[int, dict[i
 def _load_related(prices: QuerySet[Price]) -> QuerySet[Price]:
     tiers = PriceTier.objects.order_by(F("up_to").asc(nulls_last=True))
     return (
-        prices.select_related("feature", "listed", "version__plan")
+        prices.select_related("feature", "listed__version__plan", "version__plan")
         .prefetch_related(Prefetch("tiers", tiers))
         .order_by("position", "pk")
     )

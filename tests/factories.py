@@ -11,7 +11,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
-from catalog.models import Entitlement, Feature, Plan, PlanVersion, Price, PriceTier
+from catalog.models import Addon, Entitlement, Feature, Plan, PlanVersion, Price, PriceTier
 from catalog.models.features import FeatureKind
 from catalog.models.prices import PriceKind, PriceModel
 from catalog.publishing import get_or_create_draft, publish
@@ -61,6 +61,21 @@ def make_version(
 ) -> PlanVersion:
     """Make a plan whose published version has these prices, each the arguments of `make_price`, and free tiers."""
     draft = make_draft(make_plan(published=False, **plan))
+    for price in prices:
+        make_price(version=draft, **price)
+    for feature, units in (free_units or {}).items():
+        make_entitlement(version=draft, feature=feature, free_units=units)
+    return publish(draft, now=now, by=None)
+
+
+def make_addon(
+    *prices: dict[str, Any], free_units: dict[Feature, Any] | None = None, now: datetime = NOW, **values: Any
+) -> PlanVersion:
+    """Make an add-on whose published version has these prices, each the arguments of `make_price`, and free tiers."""
+    plans = values.pop("compatible_plans", ())
+    addon = Addon.objects.create(**{"name": f"Add-on {next(_numbers)}"} | values)
+    addon.compatible_plans.set(plans)
+    draft = get_or_create_draft(addon, by=None)
     for price in prices:
         make_price(version=draft, **price)
     for feature, units in (free_units or {}).items():

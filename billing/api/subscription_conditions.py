@@ -17,6 +17,8 @@ from billing.api.serializers.coupons import associations
 from billing.api.serializers.taxes import assignments
 from billing.api.serializers.usage import FullPeriod, InvoicedAtOnce, NextInvoice
 from billing.api.subscription_terms import (
+    AddonBulkParams,
+    AddonParams,
     ChangedResourcesOut,
     ChangedTerms,
     EffectOut,
@@ -24,6 +26,7 @@ from billing.api.subscription_terms import (
     QuantityChangeParams,
     change_line_items,
     changed_resources,
+    modify_addons,
     write_effect,
 )
 from billing.api.taxes import rate_by_code, rate_of
@@ -124,25 +127,27 @@ class TaxParams(serializers.Serializer[Any]):
 
 
 class ModifyIn(serializers.Serializer[Any]):
-    """The change to make to the subscription's coupons, taxes or line items."""
+    """The change to make to the subscription's coupons, taxes, add-ons or line items."""
 
     unused: ClassVar[dict[str, Unused]] = dict.fromkeys(
         (
-            *("addon_bulk_params", "addon_params", "checkout", "grouped_invoicing_params", "inheritance_params"),
+            *("checkout", "grouped_invoicing_params", "inheritance_params"),
             "trial_end_params",
         ),
-        Unused("Only coupons, taxes, quantities and line items can be modified here."),
+        Unused("Only coupons, taxes, add-ons, quantities and line items can be modified here."),
     )
 
-    type = serializers.ChoiceField(["coupon", "tax", "quantity_change", "line_item_change"])
+    type = serializers.ChoiceField(["coupon", "tax", "addon", "quantity_change", "line_item_change"])
     coupon_params = CouponParams(required=False, allow_null=True)
     tax_params = TaxParams(required=False, allow_null=True)
+    addon_params = AddonParams(required=False, allow_null=True)
+    addon_bulk_params = AddonBulkParams(required=False, allow_null=True)
     quantity_change_params = QuantityChangeParams(required=False, allow_null=True)
     line_item_change_params = LineItemChangeParams(required=False, allow_null=True)
 
     def validate(self, attrs: Any) -> Any:
         needed = f"{attrs['type']}_params"
-        if not attrs.get(needed):
+        if not attrs.get(needed) and not (attrs["type"] == "addon" and attrs.get("addon_bulk_params")):
             raise Invalid({needed: "This field is required."})
         return attrs
 
@@ -170,20 +175,21 @@ EXAMPLE = {
 }
 RULES = (
     "The parameters of the `type` are required: `tax_params` or `coupon_params` with the fields that their `action` "
-    "needs (`coupon_code`, `coupon_association_id`, `tax_rate_id`, `tax_association_id`), `quantity_change_params` or "
-    "`line_item_change_params` with line items of the subscription. A quantity must be one that the price allows. "
+    "needs (`coupon_code`, `coupon_association_id`, `tax_rate_id`, `tax_association_id`), `addon_params` or "
+    "`addon_bulk_params` with add-ons to add and to remove, `quantity_change_params` or `line_item_change_params` with "
+    "line items of the subscription. A quantity must be one that the price allows. "
     "`reason` is required if an `effective_date` is in the past."
 )
 
 
 class SubscriptionModify(ApiView):
-    """Add or remove a coupon or a tax of a subscription, or change quantities and amounts of its line items."""
+    """Add or remove a coupon, tax or add-on of a subscription, or change quantities and amounts of its line items."""
 
     write_scope = "billing:write"
 
     @operation(
         "executeSubscriptionModify",
-        "Update a subscription's coupons, taxes or line items",
+        "Update a subscription's coupons, taxes, add-ons or line items",
         refusals=RULES,
         tag=TAG,
         body=ModifyIn,
@@ -202,7 +208,7 @@ class SubscriptionModify(ApiView):
 
 
 class SubscriptionModifyPreview(ApiView):
-    """Preview what a change of a subscription's coupons, taxes or line items does to its invoices."""
+    """Preview what a change of a subscription's coupons, taxes, add-ons or line items does to its invoices."""
 
     is_reading = True
 
@@ -236,6 +242,8 @@ def _modify(subscription: Subscription, body: dict[str, Any], now: datetime) -> 
         _modify_coupon(subscription, body["coupon_params"], now)
     elif kind == "tax":
         _modify_tax(subscription, body["tax_params"])
+    elif kind == "addon":
+        return modify_addons(subscription, body, now=now)
     else:
         name = f"{kind}_params"
         return change_line_items(subscription, body[name], name, now=now)

@@ -19,11 +19,14 @@ from config.api.contract import ContractAnswer
 from config.api.errors import invalid
 from config.api.fields import ConstantField, MomentField, TextField
 from config.api.unknown_names import Unused
+from config.api.views import get_or_404
+from customers.api.addons import AddonRemovalIn, add_from_body, addons_of, remove_from_body
+from customers.api.bodies import AddonToAddIn
 from customers.api.line_items import find_line_item
 from customers.api.serializers.subscriptions import SubscribedPrice, items_at
 from customers.api.subscriptions import REASON
 from customers.kinds import ChangeInvoicing
-from customers.models import Subscription
+from customers.models import AddonStatus, Subscription, SubscriptionAddon
 from customers.subscriptions import agree_terms, get_phase_at
 
 Invalid = serializers.ValidationError
@@ -70,6 +73,26 @@ class QuantityChangeParams(TermsParams):
     line_items = serializers.ListField(child=QuantityChangeIn(), min_length=1, max_length=MOST_ITEMS)
 
 
+class AddonParams(serializers.Serializer[Any]):
+    """The add-on to add, or to remove."""
+
+    action = serializers.ChoiceField(["add", "remove"])
+    add = AddonToAddIn(required=False, allow_null=True)
+    remove = AddonRemovalIn(required=False, allow_null=True)
+
+    def validate(self, attrs: Any) -> Any:
+        if not attrs.get(attrs["action"]):
+            raise Invalid({attrs["action"]: "This field is required."})
+        return {attrs["action"]: attrs[attrs["action"]]}
+
+
+class AddonBulkParams(serializers.Serializer[Any]):
+    """The add-ons to remove and to add. All are changed, or none."""
+
+    adds = serializers.ListField(child=AddonToAddIn(), required=False, allow_null=True, max_length=MOST_ITEMS)
+    removes = serializers.ListField(child=AddonRemovalIn(), required=False, allow_null=True, max_length=MOST_ITEMS)
+
+
 class LineItemChangeParams(TermsParams):
     line_items = serializers.ListField(child=LineItemChangeIn(), min_length=1, max_length=MOST_ITEMS)
 
@@ -81,6 +104,7 @@ class ChangedTerms:
     ended: list[SubscribedPrice] = field(default_factory=list)
     created: list[SubscribedPrice] = field(default_factory=list)
     moments: dict[int, datetime] = field(default_factory=dict)
+    addons: list[tuple[str, SubscriptionAddon]] = field(default_factory=list)
 
 
 def change_line_items(subscription: Subscription, params: dict[str, Any], name: str, *, now: datetime) -> ChangedTerms:
@@ -108,6 +132,20 @@ def change_line_items(subscription: Subscription, params: dict[str, Any], name: 
             changed.ended.append(before)
             changed.created.append(after)
             changed.moments[before.price.pk] = at
+    return changed
+
+
+def modify_addons(subscription: Subscription, body: dict[str, Any], *, now: datetime) -> ChangedTerms:
+    """Remove and add the add-ons of a request, one after another."""
+    single, bulk = body.get("addon_params") or {}, body.get("addon_bulk_params") or {}
+    changed = ChangedTerms()
+    for removal in [*filter(None, [single.get("remove")]), *(bulk.get("removes") or [])]:
+        row = get_or_404(
+            addons_of(subscription), "add-on of this subscription", public_id=removal["addon_association_id"]
+        )
+        changed.addons.append(("ended", remove_from_body(row, removal, now=now)))
+    for addition in [*filter(None, [single.get("add")]), *(bulk.get("adds") or [])]:
+        changed.addons.append(("created", add_from_body(subscription, addition, now=now)))
     return changed
 
 
@@ -150,11 +188,24 @@ class ChangedInvoiceOut(ContractAnswer):
     invoice = InvoiceOut(source="*")
 
 
+class ChangedAddonOut(serializers.Serializer[Any]):
+    """An add-on that was added or removed."""
+
+    id = serializers.CharField()
+    addon_id = serializers.CharField()
+    addon_status = serializers.ChoiceField([status.value for status in AddonStatus])
+    change_action = serializers.ChoiceField(["created", "ended"])
+    start_date = serializers.DateTimeField()
+    end_date = serializers.DateTimeField(allow_null=True)
+    subscription_id = serializers.CharField()
+
+
 class ChangedResourcesOut(ContractAnswer):
     """What a change of line items did."""
 
-    nulls: ClassVar[tuple[str, ...]] = ("addon_associations", "subscriptions")
+    nulls: ClassVar[tuple[str, ...]] = ("subscriptions",)
 
+    addon_associations = ChangedAddonOut(many=True)
     line_items = ChangedLineItemOut(many=True)
     invoices = ChangedInvoiceOut(many=True)
 
@@ -164,7 +215,22 @@ def changed_resources(subscription: Subscription, changed: ChangedTerms, *, now:
     made = invoices().filter(subscription=subscription, kind=InvoiceKind.CHANGE, computed_at=now)
     ended = [_describe(item, "ended", end=changed.moments[item.price.pk]) for item in changed.ended]
     created = [_describe(item, "created", end=item.phase.ends_at) for item in changed.created]
-    return ChangedResourcesOut({"line_items": ended + created, "invoices": list(made)}).data
+    addons = [_describe_addon(row, action, now) for action, row in changed.addons]
+    return ChangedResourcesOut(
+        {"line_items": ended + created, "addon_associations": addons, "invoices": list(made)}
+    ).data
+
+
+def _describe_addon(row: SubscriptionAddon, action: str, now: datetime) -> dict[str, Any]:
+    return {
+        "id": row.public_id,
+        "addon_id": row.version.plan.public_id,
+        "addon_status": row.status_at(now).value,
+        "change_action": action,
+        "start_date": row.starts_at,
+        "end_date": row.ends_at,
+        "subscription_id": row.subscription.public_id,
+    }
 
 
 def _describe(item: SubscribedPrice, action: str, *, end: datetime | None) -> dict[str, Any]:

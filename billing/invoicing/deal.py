@@ -54,9 +54,9 @@ class Deal:
 def deal_of(subscription: Subscription, *, now: datetime) -> Deal | None:
     """Return the deal in force, or of the start if that is later; None if the terms are the list's or have ended."""
     phase = get_phase_at(subscription, max(now, subscription.started_at))
-    if phase is None or phase.plan_version.base is None:
+    if phase is None or phase.plan_version.terms.base is None:
         return None
-    version, base = phase.plan_version, phase.plan_version.base
+    version, base = phase.plan_version.terms, phase.plan_version.terms.base
     return Deal(
         version,
         [*_price_rows(subscription, version, base), *_free_rows(version, base)],

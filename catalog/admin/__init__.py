@@ -1,5 +1,5 @@
 """The Product Catalog in the admin."""
 
-from catalog.admin import aliases, features, plans, prices, versions
+from catalog.admin import addons, aliases, features, plans, prices, versions
 
-__all__ = ["aliases", "features", "plans", "prices", "versions"]
+__all__ = ["addons", "aliases", "features", "plans", "prices", "versions"]

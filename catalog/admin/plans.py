@@ -12,7 +12,7 @@ from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
-from catalog.models import Plan, PlanVersion
+from catalog.models import Addon, Plan, PlanVersion
 from catalog.models.plans import PlanState, VersionState
 from catalog.plans import activate_plan, archive_plan
 from catalog.publishing import get_or_create_draft
@@ -57,7 +57,14 @@ class VersionsInline(ReadOnlyInline):
 class PlanAdmin(Archiving, OfficeAdmin):
     """What is sold. Prices belong to numbered versions; customers keep their version until you move them."""
 
-    list_display = ("show_name", "show_version", "show_prices", "show_draft", "show_state", "show_created")
+    list_display: tuple[str, ...] = (
+        "show_name",
+        "show_version",
+        "show_prices",
+        "show_draft",
+        "show_state",
+        "show_created",
+    )
     list_filter = (
         ("state", ChoicesDropdownFilter),
         ("versions__state", ChoicesDropdownFilter),
@@ -67,11 +74,11 @@ class PlanAdmin(Archiving, OfficeAdmin):
     search_help_text = "Name, description, lookup key or ID"
     ordering = ("display_order", "name")
     inlines = (VersionsInline,)
-    fieldsets = (
+    fieldsets: tuple[Any, ...] = (
         (None, {"fields": ("name", "key", "description", "display_order")}),
         ("Status", {"fields": ("sold_as", "state", "archived_at", "public_id", "created_at")}),
     )
-    add_fieldsets = ((None, {"fields": ("name", "key", "description", "display_order")}),)
+    add_fieldsets: tuple[Any, ...] = ((None, {"fields": ("name", "key", "description", "display_order")}),)
     readonly_fields = ("sold_as", "state", "archived_at", "public_id", "created_at")
     export_columns = (
         ("ID", "public_id"),
@@ -142,6 +149,15 @@ class PlanAdmin(Archiving, OfficeAdmin):
         with recorded(by=staff(request)):
             super().save_model(request, obj, form, change)
 
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Open the page of an add-on for the links of its versions, which lead to plans."""
+        if object_id.isdecimal() and (addon := Addon.objects.filter(pk=object_id).first()):
+            return HttpResponseRedirect(page_of(addon))
+        response: HttpResponse = super().change_view(request, object_id, form_url, extra_context)
+        return response
+
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         """Open the form that sets up a plan with its prices, for staff who may add all of them."""
         url = admin_url("billing_plan_setup")
@@ -184,7 +200,7 @@ class PlanAdmin(Archiving, OfficeAdmin):
     )
     def new_version(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         return open_page(
-            request, page_of(get_or_create_draft(Plan.objects.get(pk=object_id), by=staff(request), held=True))
+            request, page_of(get_or_create_draft(Plan.with_addons.get(pk=object_id), by=staff(request), held=True))
         )
 
     archive_with = staticmethod(archive_plan)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
@@ -36,15 +37,27 @@ def agree(
     content = read_content(version)
     for edit in edits:
         edit.apply(content)
-    _share_equal_prices(content, agreed_for)
-    agreed = PlanVersion(
+    agreed = make_version(version, content, agreed_for=agreed_for, changes=sorted(set(changes)))
+    return publish_content(agreed, content, now=now, by=by, reason=reason)
+
+
+def make_version(version: PlanVersion, content: Content, *, agreed_for: str, **columns: Any) -> PlanVersion:
+    """Return an unsaved version for the content, derived from another version."""
+    return PlanVersion(
         plan=version.plan,
         number=version.number,
         trial_days=version.trial_days,
         base=content.base,
         agreed_for=agreed_for,
-        changes=sorted(set(changes)),
+        **columns,
     )
+
+
+def publish_content(
+    agreed: PlanVersion, content: Content, *, now: datetime, by: User | None, reason: str
+) -> PlanVersion:
+    """Save a version and its content. Raises one ValidationError that lists every problem."""
+    _share_equal_prices(content, agreed.agreed_for)
     with recorded(by=by, reason=reason):
         agreed.save()
         problems = find_problems_of_rows(_save_prices(agreed, content), _save_free_tiers(agreed, content))

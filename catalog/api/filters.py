@@ -5,10 +5,10 @@ from typing import ClassVar
 import django_filters as filters
 from django.db.models import Q
 
-from catalog.api.names import PERIODS
-from catalog.models import Entitlement, Feature, Plan, Price
+from catalog.api.names import ENTITY_TYPES, PERIODS
+from catalog.models import Addon, Entitlement, Feature, Plan, Price
 from catalog.models.features import FeatureKind
-from config.api.filters import ConstantFilter, ManyFilter, MomentFilter, StatusFilterSet
+from config.api.filters import ManyFilter, MomentFilter, StatusFilterSet
 from config.api.unknown_names import Unused
 
 FEATURE_TYPES = {kind.value: kind for kind in FeatureKind}
@@ -63,6 +63,19 @@ class PlanFilter(StateFilter):
         fields: ClassVar[list[str]] = []
 
 
+class AddonFilter(StateFilter):
+    expandable: ClassVar[tuple[str, ...]] = ("prices", "entitlements", "meters", "features")
+    searches_metadata: ClassVar[bool] = True
+
+    addon_ids = ManyFilter(field_name="public_id")
+    lookup_keys = ManyFilter(field_name="key")
+    name_contains = filters.CharFilter(field_name="name", lookup_expr="icontains")
+
+    class Meta:
+        model = Addon
+        fields: ClassVar[list[str]] = []
+
+
 class PriceFilter(ListFilter):
     sortable: ClassVar[dict[str, str]] = {"created_at": "created_at", "updated_at": "updated_at"}
     expandable: ClassVar[tuple[str, ...]] = ("meter", "meters")
@@ -73,7 +86,9 @@ class PriceFilter(ListFilter):
         "start_date_lt": Unused("Prices have no dates: they apply from their plan version on."),
     }
 
-    entity_type = ConstantFilter("PLAN", others=["SUBSCRIPTION", "ADDON", "PRICE", "COSTSHEET"])
+    entity_type = ManyFilter(
+        field_name="version__plan__kind", names=ENTITY_TYPES, unmatched=["SUBSCRIPTION", "PRICE", "COSTSHEET"]
+    )
     updated_after = MomentFilter(field_name="updated_at", lookup_expr="gt")
     price_ids = ManyFilter(field_name="public_id")
     plan_ids = ManyFilter(field_name="version__plan__public_id")
@@ -94,7 +109,7 @@ class EntitlementFilter(ListFilter):
         "has_grant_config": Unused("Entitlements have no grant windows.", ("false", False))
     }
 
-    entity_type = ConstantFilter("PLAN", others=["SUBSCRIPTION", "ADDON"])
+    entity_type = ManyFilter(field_name="version__plan__kind", names=ENTITY_TYPES, unmatched=["SUBSCRIPTION"])
     plan_ids = ManyFilter(field_name="version__plan__public_id")
     entity_ids = ManyFilter(field_name="version__plan__public_id")
     feature_ids = ManyFilter(field_name="feature__public_id")

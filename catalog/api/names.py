@@ -1,6 +1,7 @@
 """The API's names for the catalog's values."""
 
 from catalog.models import Aggregation, EntitlementReset, IntervalUnit, Price, UsageReset
+from catalog.models.plans import OfferKind
 from catalog.models.prices import Cadence, PriceKind, PriceModel
 
 AGGREGATIONS = {
@@ -32,6 +33,7 @@ ENTITLEMENT_RESETS = {
 }
 OTHER_RESETS = ("ANNUAL", "QUARTERLY", "HALF_YEARLY")  # a billing period or longer: reset with each period
 PRICE_KINDS = {"USAGE": PriceKind.USAGE, "FIXED": PriceKind.FIXED}
+ENTITY_TYPES = {"PLAN": OfferKind.PLAN, "ADDON": OfferKind.ADDON}
 CADENCES = {"ARREAR": Cadence.ARREARS, "ADVANCE": Cadence.ADVANCE}
 RECURRING = "RECURRING"
 STATUSES = {"active": "published", "archived": "archived"}

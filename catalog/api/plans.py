@@ -1,6 +1,6 @@
 """API views for plans."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from django.utils import timezone
@@ -13,7 +13,7 @@ from catalog.api.filters import PlanFilter
 from catalog.api.serializers.entitlements import EntitlementOut
 from catalog.api.serializers.plans import PlanOut
 from catalog.drafting import clone_plan, get_newest_versions
-from catalog.models import Entitlement, Plan, Price
+from catalog.models import Addon, Entitlement, Plan, Price
 from catalog.plans import activate_plan, archive_plan
 from config.api.filters import Pages, apply_filters, read_expansions
 from config.api.openapi import Message, listed, operation, search_body
@@ -29,6 +29,13 @@ ALL = ("prices", "entitlements")
 
 def plan_of(plan_id: str) -> Plan:
     return get_or_404(Plan.objects.all(), "plan", public_id=plan_id)
+
+
+def offer_of(body: Mapping[str, Any]) -> Plan:
+    """Return the plan or add-on that a body's entity type and id, or its plan id, name."""
+    if body.get("entity_type") == "ADDON":
+        return get_or_404(Addon.objects.all(), "add-on", public_id=body["entity_id"])
+    return plan_of(body.get("plan_id") or body["entity_id"])
 
 
 def expansions(plans: Iterable[Plan], names: Collection[str]) -> dict[str, Any]:

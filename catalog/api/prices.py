@@ -19,7 +19,7 @@ from catalog.api.bodies.prices import (
 )
 from catalog.api.filters import EntitlementFilter, PriceFilter
 from catalog.api.names import PRICE_KINDS
-from catalog.api.plans import plan_of
+from catalog.api.plans import offer_of
 from catalog.api.serializers.entitlements import EntitlementOut, Entitlements
 from catalog.api.serializers.prices import PriceOut, Prices
 from catalog.drafting import (
@@ -105,7 +105,7 @@ def _add_price(body: dict[str, Any]) -> Price:
         feature = Feature.objects.metered().filter(public_id=body["meter_id"]).first()
         if feature is None:
             raise invalid({"meter_id": [f"There is no meter “{body['meter_id']}”."]})
-    return add_price(plan_of(body["entity_id"]), price_terms(body, feature))
+    return add_price(offer_of(body), price_terms(body, feature))
 
 
 class PriceCollection(DraftView):
@@ -224,7 +224,7 @@ def _add_entitlement(body: dict[str, Any]) -> Entitlement:
     if body.get("feature_type") not in (None, feature.kind):
         raise invalid({"feature_type": [f"The feature is {feature.kind}."]})
     columns = {"feature": feature} | entitlement_columns(body)
-    return add_entitlement(plan_of(body.get("plan_id") or body["entity_id"]), columns)
+    return add_entitlement(offer_of(body), columns)
 
 
 class EntitlementCollection(DraftView):
@@ -239,8 +239,8 @@ class EntitlementCollection(DraftView):
     @operation(
         "createEntitlement",
         "Create an entitlement",
-        refusals="`plan_id` is required, or `entity_id` with the `entity_type` PLAN. `feature_id` must "
-        "exist, and `feature_type` must be the feature's.",
+        refusals="`plan_id` is required, or `entity_id` with the `entity_type` PLAN or ADDON. "
+        "`feature_id` must exist, and `feature_type` must be the feature's.",
         tag=GRANTS,
         body=EntitlementIn,
         answers={201: EntitlementOut},
@@ -257,8 +257,8 @@ class EntitlementBulk(DraftView):
     @operation(
         "createEntitlementsBulk",
         "Create entitlements",
-        refusals="`plan_id` is required for each item, or `entity_id` with the `entity_type` PLAN. `feature_id` must "
-        "exist, and `feature_type` must be the feature's.",
+        refusals="`plan_id` is required for each item, or `entity_id` with the `entity_type` PLAN or ADDON. "
+        "`feature_id` must exist, and `feature_type` must be the feature's.",
         tag=GRANTS,
         body=EntitlementsIn,
         answers={201: Entitlements},

@@ -2,9 +2,17 @@
 
 from django.urls import path
 
-from catalog.api import features, plans, prices, versions
+from catalog.api import addons, features, plans, prices, versions
 
 urlpatterns = [
+    path("addons", addons.AddonCollection.as_view()),
+    path("addons/search", addons.AddonSearch.as_view()),
+    path("addons/lookup/<str:addon_key>", addons.AddonByKey.as_view()),
+    path("addons/<str:addon_id>", addons.OneAddon.as_view()),
+    path("addons/<str:addon_id>/activate", addons.AddonActivation.as_view()),
+    path("addons/<str:addon_id>/entitlements", addons.AddonEntitlements.as_view()),
+    path("addons/<str:addon_id>/versions", addons.AddonVersions.as_view()),
+    path("addons/<str:addon_id>/publish", addons.AddonPublication.as_view()),
     path("features", features.Features.as_view()),
     path("features/search", features.FeatureSearch.as_view()),
     path("features/<str:feature_id>", features.OneFeature.as_view()),

@@ -1,9 +1,10 @@
 from catalog.kinds import Aggregation, EntitlementReset
 from catalog.models.features import EventNameAlias, Feature, UsageReset
-from catalog.models.plans import Entitlement, Plan, PlanVersion
+from catalog.models.plans import Addon, Entitlement, Plan, PlanVersion
 from catalog.models.prices import IntervalUnit, Price, PriceTier, SharedPrice
 
 __all__ = [
+    "Addon",
     "Aggregation",
     "Entitlement",
     "EntitlementReset",

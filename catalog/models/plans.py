@@ -1,17 +1,19 @@
 """Plans, their versions, and the free tiers of a version. A published version is immutable."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pgtrigger
 from auditlog.registry import auditlog
 from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 
 from catalog.kinds import EntitlementReset
 from catalog.models.features import Feature
-from config.db import NumericField, PublicIdField, Stamped, keep_rows
+from config.db import NumericField, PublicIdField, Stamped, keep_rows, make_public_id
 
 
 class PlanState(models.TextChoices):
@@ -19,32 +21,111 @@ class PlanState(models.TextChoices):
     ARCHIVED = "archived", "Archived"
 
 
+class OfferKind(models.TextChoices):
+    PLAN = "plan", "Plan"
+    ADDON = "addon", "Add-on"
+
+
+class Plans(models.Manager["Plan"]):
+    """The plans, without add-ons."""
+
+    def get_queryset(self) -> models.QuerySet["Plan"]:
+        return super().get_queryset().filter(kind=OfferKind.PLAN)
+
+
 class Plan(Stamped):
-    """A named offer. Its prices are in numbered versions, and subscriptions keep their version until they are moved."""
+    """A named offer. Its prices are in numbered versions, and subscriptions keep their version until they are moved.
+
+    An add-on is an offer, too, of the proxy `Addon`: `objects` leaves add-ons out.
+    """
 
     public_id = PublicIdField("plan")
+    kind = models.CharField(
+        max_length=8, choices=OfferKind, default=OfferKind.PLAN, db_default=OfferKind.PLAN.value, editable=False
+    )
     name = models.CharField(max_length=255)
     key = models.CharField("lookup key", max_length=255, unique=True, null=True, blank=True)
     description = models.TextField(blank=True)
     display_order = models.IntegerField(default=0)
     state = models.CharField("status", max_length=16, choices=PlanState, default=PlanState.ACTIVE)
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
+    compatible_plans = models.ManyToManyField(
+        "self",
+        symmetrical=False,
+        blank=True,
+        related_name="+",
+        help_text="The plans that the add-on can be added to. Leave blank for all.",
+    )
+    maximum = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="How often a subscription can have the add-on at the same time. Leave blank for no limit.",
+    )
     metadata = models.JSONField(default=dict, blank=True)
+
+    objects = Plans()
+    with_addons = models.Manager()
 
     class Meta:
         ordering: ClassVar = ["display_order", "name", "pk"]
         constraints: ClassVar = [
             models.CheckConstraint(
+                name="plan_maximum_of_addon",
+                condition=Q(maximum=None) | Q(kind="addon", maximum__gte=1),
+            ),
+            models.CheckConstraint(
                 name="plan_archived_has_time",
                 condition=Q(state="archived", archived_at__isnull=False) | Q(state="active", archived_at=None),
-            )
+            ),
         ]
 
     def __str__(self) -> str:
         return self.name
 
     def get_absolute_url(self) -> str:
-        return reverse("admin:catalog_plan_change", args=[self.pk])
+        name = "addon" if self.is_addon else "plan"
+        return reverse(f"admin:catalog_{name}_change", args=[self.pk])
+
+    def clean(self) -> None:
+        """Refuse a lookup key that an offer of the other kind has. Its own kind is checked with the column."""
+        if self.key and Plan.with_addons.filter(key=self.key).exclude(pk=self.pk).exclude(kind=self.kind).exists():
+            raise ValidationError({"key": ValidationError("Another offer has this lookup key.", code="unique")})
+
+    @property
+    def is_addon(self) -> bool:
+        return self.kind == OfferKind.ADDON
+
+
+class Addons(models.Manager["Addon"]):
+    """The add-ons, without plans."""
+
+    def get_queryset(self) -> models.QuerySet["Addon"]:
+        return super().get_queryset().filter(kind=OfferKind.ADDON)
+
+
+class Addon(Plan):
+    """An offer that subscriptions can have in addition to their plan, several times and for a time."""
+
+    objects: ClassVar[Addons] = Addons()  # type: ignore[assignment]  # add-ons instead of plans
+
+    class Meta:
+        proxy = True
+        default_permissions = ()  # who works with plans works with add-ons
+        ordering: ClassVar = ["display_order", "name", "pk"]
+        verbose_name = "add-on"
+
+    def clean_fields(self, exclude: Any = None) -> None:
+        self._become_addon()
+        super().clean_fields(exclude=exclude)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self._become_addon()
+        super().save(*args, **kwargs)
+
+    def _become_addon(self) -> None:
+        if self.kind != OfferKind.ADDON:
+            self.kind, self.public_id = OfferKind.ADDON, make_public_id("addon")
 
 
 class VersionState(models.TextChoices):
@@ -63,7 +144,8 @@ class PlanVersion(Stamped):
     """One version of a plan. A draft can be edited. The database keeps a published version from changing.
 
     A version with a `base` are the terms agreed with one subscription: own prices and free tiers for what differs from
-    the base, and shared ones of earlier versions (`SharedPrice`). `objects` leaves these versions out.
+    the base, and shared ones of earlier versions (`SharedPrice`). `objects` leaves these versions out. A version with
+    `addons` are the terms `without_addons` together with add-ons of the subscription.
     """
 
     plan = models.ForeignKey(Plan, models.PROTECT, related_name="versions")
@@ -98,6 +180,20 @@ class PlanVersion(Stamped):
         editable=False,
         help_text="What is newly agreed from the start of these terms on.",
     )
+    without_addons = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="composed",
+        help_text="The same terms without the add-ons.",
+    )
+    addons = models.JSONField(
+        default=dict,
+        db_default=models.Value({}, models.JSONField()),
+        editable=False,
+        help_text="How often the subscription has which version of an add-on.",
+    )
 
     objects = ListVersions()
     with_agreed = models.Manager()
@@ -114,6 +210,11 @@ class PlanVersion(Stamped):
                 condition=Q(base=None, agreed_for="") | Q(base__isnull=False) & ~Q(agreed_for=""),
             ),
             models.CheckConstraint(
+                name="plan_version_of_addons",
+                condition=Q(without_addons=None, addons={})
+                | Q(without_addons__isnull=False, base__isnull=False) & ~Q(addons={}),
+            ),
+            models.CheckConstraint(
                 name="plan_version_published_has_time",
                 condition=Q(state="published", published_at__isnull=False) | Q(state="draft", published_at=None),
             ),
@@ -128,6 +229,8 @@ class PlanVersion(Stamped):
         ]
 
     def __str__(self) -> str:
+        if self.without_addons_id:
+            return f"{self.plan} v{self.number} with add-ons"
         return f"{self.plan} v{self.number}" + (", agreed terms" if self.base_id else "")
 
     def get_absolute_url(self) -> str:
@@ -142,6 +245,16 @@ class PlanVersion(Stamped):
     def list_id(self) -> int:
         """Return the id of the list version: its own, or that of the version which these agreed terms derive from."""
         return self.base_id or self.pk
+
+    @property
+    def terms_id(self) -> int:
+        """Return the id of the same terms without add-ons: its own, if it has none."""
+        return self.without_addons_id or self.pk
+
+    @property
+    def terms(self) -> "PlanVersion":
+        """Return the same terms without add-ons."""
+        return self.without_addons or self
 
 
 def keep_published(name: str, version_ids: str = "OLD.version_id, NEW.version_id") -> pgtrigger.Trigger:
@@ -200,6 +313,7 @@ class Entitlement(Stamped):
         return f"{self.feature} in {self.version}"
 
 
-auditlog.register(Plan, exclude_fields=["updated_at"])
+auditlog.register(Plan, exclude_fields=["updated_at"], m2m_fields={"compatible_plans"})
+auditlog.register(Addon, exclude_fields=["updated_at"])
 auditlog.register(PlanVersion, exclude_fields=["updated_at"])
 auditlog.register(Entitlement, exclude_fields=["updated_at"])

@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from catalog.kinds import PackageRounding
 from catalog.models.features import Feature, Rounding
-from catalog.models.plans import PlanVersion, keep_published
+from catalog.models.plans import Plan, PlanVersion, keep_published
 from config.db import AmountField, CurrencyField, NumericField, PublicIdField, Stamped, UnitPriceField, keep_rows
 
 
@@ -233,6 +233,11 @@ class Price(Stamped):
     def __str__(self) -> str:
         return self.label
 
+    def clean(self) -> None:
+        """Name the fee of an add-on after it: on an invoice, it stands beside the plan's fee."""
+        if self.kind == PriceKind.FIXED and not self.name and self.version_id and self.version.plan.is_addon:
+            self.name = self.version.plan.name
+
     @property
     def label(self) -> str:
         """Return the name that invoice lines show."""
@@ -247,6 +252,11 @@ class Price(Stamped):
         """Return how often the price is charged: a fee for 12 periods of a month every year."""
         every = Every(IntervalUnit(self.interval), self.interval_count * self.periods)
         return every if self.periods == 1 else every.in_longest_unit()
+
+    @property
+    def offer(self) -> Plan:
+        """Return the plan or add-on whose list has the price, or the price that it replaces."""
+        return self.version.plan if self.listed is None else self.listed.version.plan
 
     @property
     def list_id(self) -> int:

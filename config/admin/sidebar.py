@@ -76,6 +76,7 @@ SECTIONS = (
                 *("Plans", "sell", "catalog_plan_changelist", "catalog.view_plan"),
                 covers=("catalog_planversion_changelist", "catalog_price_changelist"),
             ),
+            Item("Add-ons", "extension", "catalog_addon_changelist", "catalog.view_plan"),
         ),
         "catalog.change_plan",
     ),

@@ -69,6 +69,7 @@ EXCEPTIONS: Mapping[str, Rights] = {
     # Never deleted.
     "customers_customer": Rights(insert=True, update=True),
     "customers_customeralias": Rights(insert=True, update=True),
+    "customers_subscriptionaddon": Rights(insert=True, update=True),
     "customers_subscriptionphase": Rights(insert=True, update=True),
     "events_apikey": Rights(insert=True, update=True),
     "config_approval": Rights(insert=True, update=True),

@@ -80,6 +80,13 @@ AT_ONCE = (
     PersonalTable(
         "customers.subscriptionphase", "Reasons of changes of subscriptions", {"reason": WORD}, OF_SUBSCRIPTION
     ),
+    PersonalTable(
+        "customers.subscriptionaddon",
+        "Add-ons of subscriptions: reason, metadata",
+        {"reason": WORD, "metadata": OBJECT},
+        OF_SUBSCRIPTION,
+        is_named=True,
+    ),
     PersonalTable("billing.invoice", "Metadata of invoices", {"metadata": OBJECT, "hold_reason": WORD}),
     PersonalTable("billing.creditnote", "Metadata of credit notes", {"metadata": OBJECT}),
     PersonalTable(

@@ -1,4 +1,4 @@
-"""Agreed terms in requests: translated into edits of the terms in force."""
+"""Agreed terms and add-ons in requests: translated into edits of the terms in force, and orders."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -8,6 +8,7 @@ from typing import Any
 from rest_framework import serializers
 
 from catalog.agreed import PriceEdit, PriceRemoval, TermsEdit
+from catalog.api.addons import addon_of
 from catalog.api.bodies.agreed import addition_of, free_tier_edit, price_edits
 from catalog.api.bodies.prices import price_terms
 from catalog.api.names import PERIODS
@@ -15,8 +16,9 @@ from catalog.models import Entitlement, Feature, IntervalUnit, PlanVersion, Pric
 from catalog.models.prices import Every, PriceKind
 from catalog.selectors import Terms, prices_of
 from config.api.errors import invalid
+from customers.api.bodies import PERIOD_END
 from customers.models import Subscription
-from customers.subscriptions import agree_terms
+from customers.subscriptions import AddonOrder, agree_terms
 from customers.subscriptions.terms import check_approval_at_start
 
 type Body = Mapping[str, Any]
@@ -106,6 +108,19 @@ def agree_phases(subscription: Subscription, body: Body, version: PlanVersion, *
             raise invalid({f"phases[{index}].start_date": ["A phase can't start before the subscription."]})
         check_approval_at_start(subscription, edits, by=None)
         agree_terms(subscription, edits, at=at, until=phase.get("end_date"), now=now, by=None, reason=reason)
+
+
+def orders_of(body: Body, starts_at: datetime) -> list[AddonOrder]:
+    """Return the add-ons of a new subscription's body, from its start on by default."""
+    orders = []
+    for index, row in enumerate(body.get("addons") or []):
+        at = row.get("start_date") or starts_at
+        if row.get("change_at") == PERIOD_END:
+            raise invalid({f"addons[{index}].change_at": ["Use start_date in a new subscription."]})
+        if at < starts_at:
+            raise invalid({f"addons[{index}].start_date": ["An add-on can't start before the subscription."]})
+        orders.append(AddonOrder(addon_of(row["addon_id"]), at, row.get("end_date"), row.get("metadata") or {}))
+    return orders
 
 
 def _kept_prices(body: Body, version: PlanVersion) -> list[TermsEdit]:

@@ -156,11 +156,50 @@ class InheritanceIn(serializers.Serializer[Any]):
     invoicing_customer_external_id = TextField(255, allow_null=True)
 
 
+def own_proration() -> serializers.ChoiceField:
+    """Make the field for a proration behavior that can't differ from the subscription's."""
+    return serializers.ChoiceField(
+        list(PRORATIONS), required=False, allow_null=True, help_text="Must be the subscription's."
+    )
+
+
+NOW, PERIOD_END = "immediate", "end_of_period"
+LIST_PRICE = Unused("An add-on is charged at its list price. Use a coupon of the subscription for a discount.")
+
+
+def change_at() -> serializers.ChoiceField:
+    return serializers.ChoiceField(
+        [NOW, PERIOD_END], required=False, allow_null=True, help_text="Instead of a date. Now by default."
+    )
+
+
+class AddonToAddIn(serializers.Serializer[Any]):
+    """An add-on to add. Adding it again adds it a second time."""
+
+    unused: ClassVar[dict[str, Unused]] = {
+        "cadence": Unused("Add-ons recur. Use end_date, or a one-off invoice.", ("recurring",)),
+        "coupons": Unused("Use coupons of the subscription. The coupon's scope determines what it discounts."),
+        "line_item_commitments": LIST_PRICE,
+        "override_line_items": LIST_PRICE,
+    }
+
+    addon_id = serializers.CharField(max_length=64)
+    start_date = MomentField(required=False, allow_null=True, help_text="Defaults to now.")
+    end_date = MomentField(required=False, allow_null=True, help_text="Not charged from this time on.")
+    change_at = change_at()
+    metadata = MetadataField(required=False, allow_null=True)
+    proration_behavior = own_proration()
+
+    def validate(self, attrs: Any) -> Any:
+        if attrs.get("start_date") and attrs.get("change_at"):
+            raise serializers.ValidationError({"start_date": "Specify either start_date or change_at."})
+        return attrs
+
+
 class SubscriptionIn(CommitmentFields):
     """A new subscription to a plan. It publishes the plan's draft, unless the draft is on hold."""
 
     unused: ClassVar[dict[str, Unused]] = {
-        "addons": Unused("Add-ons aren't supported."),
         "auto_invoice_threshold": Unused("Invoices are made at the end of each billing period, not at a threshold."),
         "billing_cadence": Unused("Subscriptions recur.", ("RECURRING",)),
         "checkout": Unused("There is no checkout. Record payments with POST /v1/payments."),
@@ -242,6 +281,13 @@ class SubscriptionIn(CommitmentFields):
         child=PhaseIn(), required=False, allow_null=True, max_length=MOST_TERMS, help_text="What is agreed for a time."
     )
     inheritance = InheritanceIn(required=False, allow_null=True)
+    addons = serializers.ListField(
+        child=AddonToAddIn(),
+        required=False,
+        allow_null=True,
+        max_length=MOST_TERMS,
+        help_text="From the start on by default.",
+    )
     metadata = MetadataField(required=False, allow_null=True)
 
     def validate(self, attrs: Any) -> Any:
@@ -288,13 +334,6 @@ class SubscriptionChange(serializers.Serializer[Any]):
         if not {"cancel_at", "cancel_at_period_end"} & set(attrs):
             raise Invalid({"cancel_at": "Send cancel_at or cancel_at_period_end."})
         return attrs
-
-
-def own_proration() -> serializers.ChoiceField:
-    """Make the field for a proration behavior that can't differ from the subscription's."""
-    return serializers.ChoiceField(
-        list(PRORATIONS), required=False, allow_null=True, help_text="Must be the subscription's."
-    )
 
 
 class CancelIn(serializers.Serializer[Any]):

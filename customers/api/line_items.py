@@ -69,8 +69,11 @@ def find_line_item(line_item_id: str, at: datetime) -> tuple[Subscription, Price
     """Return the subscription and the price of a line item, which can be charged at any time. 404 if there is none."""
     subscription_id, _, price_id = line_item_id.partition(":")
     subscription = subscription_of(subscription_id)
-    price = get_or_404(Price.objects.select_related("feature", "version"), "line item", public_id=price_id)
+    prices = Price.objects.select_related("feature", "version__plan", "listed__version__plan")
+    price = get_or_404(prices, "line item", public_id=price_id)
     phase = phase_at(subscription, at)
+    if price.offer.is_addon:
+        raise invalid({"id": [f"{price.label} is charged for an add-on. Add or remove the add-on."]})
     if price.version.plan_id != phase.plan_version.plan_id:
         raise invalid({"id": [f"The line item isn't one of {phase.plan_version}, which is in force at that time."]})
     return subscription, price
@@ -188,7 +191,7 @@ class LineItems(ApiView):
         subscription, body = subscription_of(subscription_id), read_body(request, LineItemIn)
         at = body.get("start_date") or timezone.now()
         phase = phase_at(subscription, at)
-        edits = added_edits(phase.plan_version, terms_of(subscription), body)
+        edits = added_edits(phase.plan_version.terms, terms_of(subscription), body)
         change_terms(subscription, edits, body, at)
         items = items_at(subscription, phase_at(subscription, at))
         added = max(items, key=lambda item: item.price.pk)

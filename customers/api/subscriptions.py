@@ -16,7 +16,7 @@ from config.api.errors import InvalidRequest, invalid
 from config.api.filters import Pages, apply_filters, comma_separated
 from config.api.openapi import listed, operation, search_body
 from config.api.views import ApiView, get_or_404, read_body
-from customers.api.agreed_terms import agree_phases, terms_of_body
+from customers.api.agreed_terms import agree_phases, orders_of, terms_of_body
 from customers.api.bodies import CancelIn, PauseIn, ResumeIn, SubscriptionChange, SubscriptionIn
 from customers.api.commitments import commitment_of
 from customers.api.customers import FEATURES, customer_of_body
@@ -129,7 +129,8 @@ class Subscriptions(ApiView):
         "`line_items` have either a `price` or a `price_id`, and `tiers` either a `unit_amount` or a `rate_percent`. "
         "Usage has the subscription's `billing_period`, a fee can have a multiple of it. "
         "`commitment_duration` is whole billing periods; it, `commitment_invoice_cadence`, `enable_true_up` and "
-        "`overage_factor` need `commitment_amount`.",
+        "`overage_factor` need `commitment_amount`. "
+        "`addons` must exist and be compatible with the plan, and can't start before the subscription.",
         tag=TAG,
         body=SubscriptionIn,
         answers={201: SubscriptionDetails},
@@ -156,6 +157,7 @@ class Subscriptions(ApiView):
         currency, interval = body["currency"].upper(), PERIODS[body["billing_period"]]
         terms = Terms(currency, interval, body["billing_period_count"])
         version = get_sellable_version(plan, terms, now=now, by=None)
+        starts_at = body.get("start_date") or now
         subscription = subscribe(
             customer,
             version,
@@ -163,7 +165,7 @@ class Subscriptions(ApiView):
             interval=interval,
             interval_count=body["billing_period_count"],
             alignment=CYCLES[body["billing_cycle"]],
-            starts_at=body.get("start_date") or now,
+            starts_at=starts_at,
             anchor=body.get("billing_anchor"),
             trial_days=body.get("trial_period_days"),
             trial_ends_at=body.get("trial_end"),
@@ -174,6 +176,7 @@ class Subscriptions(ApiView):
             net_days=net_days_of(body.get("payment_terms") or ""),
             metadata=body.get("metadata"),
             terms=terms_of_body(body, version, terms),
+            addons=orders_of(body, starts_at),
             now=now,
             by=None,
             reason=REASON,

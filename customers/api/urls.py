@@ -2,10 +2,10 @@
 
 from django.urls import path, re_path
 
-from customers.api import aliases, customers, line_items, schedules, subscription_parts, subscriptions
+from customers.api import addons, aliases, customers, line_items, schedules, subscription_parts, subscriptions
 
 CUSTOMER = r"customers/(?P<customer_id>(?!(?:search|usage|wallets|external|portal|aliases)(?:/|$))[^/]+)"
-SUBSCRIPTION = r"subscriptions/(?P<subscription_id>(?!(?:search|usage|schedules|lineitems)(?:/|$))[^/]+)"
+SUBSCRIPTION = r"subscriptions/(?P<subscription_id>(?!(?:search|usage|schedules|lineitems|addon)(?:/|$))[^/]+)"
 
 urlpatterns = [
     path("customers", customers.Customers.as_view()),
@@ -22,6 +22,8 @@ urlpatterns = [
     path("subscriptions/search", subscriptions.SubscriptionSearch.as_view()),
     path("subscriptions/lineitems/search", subscription_parts.LineItemSearch.as_view()),
     path("subscriptions/lineitems/<str:line_item_id>", line_items.OneLineItem.as_view()),
+    path("subscriptions/addon", addons.SubscriptionAddons.as_view()),
+    re_path(f"^{SUBSCRIPTION}/addons/associations$", addons.AddonAssociations.as_view()),
     re_path(f"^{SUBSCRIPTION}/v2$", subscription_parts.SubscriptionV2.as_view()),
     re_path(f"^{SUBSCRIPTION}/lineitems$", line_items.LineItems.as_view()),
     re_path(f"^{SUBSCRIPTION}/pauses$", subscription_parts.SubscriptionPauses.as_view()),

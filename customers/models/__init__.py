@@ -1,6 +1,7 @@
 """Customers, their subscriptions, and the dated phases of each subscription."""
 
 from customers.kinds import CommitmentKind, PhaseKind, TaxTreatment
+from customers.models.addons import AddonStatus, SubscriptionAddon
 from customers.models.commitments import Commitment
 from customers.models.customers import Customer, CustomerAlias, CustomerQuerySet, CustomerState
 from customers.models.subscriptions import (
@@ -15,6 +16,7 @@ from customers.periods import Alignment
 Period = TimestampRange  # migrations import this name
 
 __all__ = [
+    "AddonStatus",
     "Alignment",
     "Commitment",
     "CommitmentKind",
@@ -25,6 +27,7 @@ __all__ = [
     "Period",
     "PhaseKind",
     "Subscription",
+    "SubscriptionAddon",
     "SubscriptionPhase",
     "SubscriptionQuerySet",
     "SubscriptionStatus",

@@ -1,5 +1,6 @@
 """Start, change, cancel and pause subscriptions, and read their history. The clock is passed in as `now`."""
 
+from customers.subscriptions.addons import AddonEnded, AddonOrder, TooManyAddons, add_addon, remove_addon
 from customers.subscriptions.cancellation import cancel, cancel_at_period_end, get_period_end
 from customers.subscriptions.change import change_plan, pause, resume
 from customers.subscriptions.commitments import (
@@ -24,6 +25,7 @@ from customers.subscriptions.refusals import (
     ChangeAlreadyScheduled,
     CommitmentOverlaps,
     EndsBeforeStart,
+    NoMatchingPrice,
     NotAPeriodsStart,
     NothingScheduled,
     NotPaused,
@@ -41,7 +43,6 @@ from customers.subscriptions.scheduled import (
 )
 from customers.subscriptions.start import (
     CustomerArchived,
-    NoMatchingPrice,
     VersionNotPublished,
     get_sellable_version,
     subscribe,
@@ -49,6 +50,8 @@ from customers.subscriptions.start import (
 from customers.subscriptions.terms import TermsPhase, agree_phases, agree_terms
 
 __all__ = [
+    "AddonEnded",
+    "AddonOrder",
     "CannotPause",
     "ChangeAlreadyScheduled",
     "CommitmentOverlaps",
@@ -65,7 +68,9 @@ __all__ = [
     "SubscriptionEnded",
     "TermsNeedApproval",
     "TermsPhase",
+    "TooManyAddons",
     "VersionNotPublished",
+    "add_addon",
     "agree_commitment",
     "agree_phases",
     "agree_terms",
@@ -88,6 +93,7 @@ __all__ = [
     "list_scheduled_changes",
     "pause",
     "read_chain",
+    "remove_addon",
     "resume",
     "subscribe",
     "undo_scheduled_cancellation",

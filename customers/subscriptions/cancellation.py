@@ -14,8 +14,9 @@ from config.webhooks.outbox import emit
 from customers.models import Subscription
 from customers.periods import NoSuchPeriod
 from customers.subscriptions.chain import Chain, end_chain, find_trial_end, join_spans, split_span
+from customers.subscriptions.composing import make_spans_without_addons
 from customers.subscriptions.locking import lock_subscription
-from customers.subscriptions.phases import get_billing_period, get_phase_history, make_span, read_chain, write_chain
+from customers.subscriptions.phases import get_billing_period, get_phase_history, read_chain, write_chain
 from customers.subscriptions.refusals import SubscriptionEnded
 
 
@@ -101,8 +102,8 @@ def _read_superseded_spans(subscription: Subscription) -> Chain:
     Other changes at exactly that moment marked rows too. Where two rows overlap, the cancellation superseded the newer.
     """
     spans: Chain = []
-    for phase in get_phase_history(subscription).filter(superseded_at=subscription.cancelled_at).order_by("-pk"):
-        span = make_span(phase)
+    phases = get_phase_history(subscription).filter(superseded_at=subscription.cancelled_at).order_by("-pk")
+    for span in make_spans_without_addons(phases):
         if not any(span.overlaps(other) for other in spans):
             spans.append(span)
     return sorted(spans, key=lambda span: span.starts_at)

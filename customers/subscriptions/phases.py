@@ -10,7 +10,8 @@ from config.audit import recorded
 from config.refusals import ReasonRequired
 from customers.models import Subscription, SubscriptionPhase
 from customers.periods import Interval, Period, Schedule, period_containing
-from customers.subscriptions.chain import Chain, PhaseSpan, find_first_difference
+from customers.subscriptions.chain import Chain, find_first_difference, join_spans
+from customers.subscriptions.composing import add_addons, make_span, make_spans_without_addons
 
 
 def get_phases(subscription: Subscription) -> QuerySet[SubscriptionPhase]:
@@ -62,21 +63,18 @@ def get_billing_period(subscription: Subscription, at: datetime, *, offset: int 
 
 
 def read_chain(subscription: Subscription) -> Chain:
-    """Return the phases in force as plain spans."""
-    return [make_span(phase) for phase in get_phases(subscription)]
-
-
-def make_span(phase: SubscriptionPhase) -> PhaseSpan:
-    """Return a phase without its author and reason."""
-    return PhaseSpan(phase.kind, phase.plan_version_id, phase.starts_at, phase.ends_at)
+    """Return the phases in force as plain spans, without add-ons."""
+    return join_spans(make_spans_without_addons(get_phases(subscription)))
 
 
 def write_chain(subscription: Subscription, chain: Chain, *, now: datetime, by: User | None, reason: str = "") -> bool:
     """Put a chain into force: supersede the phases that differ, and add new ones. Return whether any phase differed.
 
+    The chain is without add-ons: those that the subscription has are added. Raises AddonNotCompatible.
     The caller holds the subscription's lock. A phase that is only shortened keeps its author and reason if another
     phase follows it. Raises ReasonRequired for a change of time before now without a reason.
     """
+    chain = add_addons(subscription, chain, now=now, by=by, reason=reason)
     old = list(get_phases(subscription))
     since = find_first_difference([make_span(phase) for phase in old], chain)
     if since is None:

@@ -27,6 +27,10 @@ class CannotPause(Refused):
     """Only an active subscription can be paused, not a subscription in trial or already paused."""
 
 
+class NoMatchingPrice(Refused):
+    """The plan or add-on has no price in that currency and billing interval."""
+
+
 class EndsBeforeStart(Refused):
     """The subscription, or a change, would end before it starts."""
 

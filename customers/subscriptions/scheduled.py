@@ -55,7 +55,7 @@ def list_scheduled_changes(
     for before, phase in pairwise(phases):
         if phase.starts_at <= now:
             continue
-        if phase.plan_version_id != before.plan_version_id:
+        if phase.plan_version.terms_id != before.plan_version.terms_id:
             is_same_plan = phase.plan_version.list_id == before.plan_version.list_id
             kind = ScheduledKind.TERMS_CHANGE if is_same_plan else ScheduledKind.PLAN_CHANGE
             changes.append(_describe(kind, phase))

@@ -11,7 +11,7 @@ from django.db import transaction
 from catalog.agreed import TermsEdit
 from catalog.models import Plan, PlanVersion
 from catalog.models.plans import PlanState
-from catalog.publishing import PlanArchived, get_published_version
+from catalog.publishing import NothingPublished, PlanArchived, get_published_version
 from catalog.selectors import Terms, list_offered_terms, prices_on_terms
 from catalog.signals import after_commit
 from config.audit import recorded
@@ -21,18 +21,15 @@ from config.webhooks.outbox import emit
 from customers.models import Alignment, Customer, CustomerState, PhaseKind, Subscription
 from customers.periods import Interval, Schedule
 from customers.signals import subscription_changed
+from customers.subscriptions.addons import AddonOrder, save_addons
 from customers.subscriptions.chain import Chain, PhaseSpan
 from customers.subscriptions.phases import write_chain
-from customers.subscriptions.refusals import EndsBeforeStart
+from customers.subscriptions.refusals import EndsBeforeStart, NoMatchingPrice
 from customers.subscriptions.terms import agree_at_start
 
 
 class CustomerArchived(Refused):
     """The customer is archived: activate it first."""
-
-
-class NoMatchingPrice(Refused):
-    """The plan has no price in that currency and billing interval."""
 
 
 class VersionNotPublished(Refused):
@@ -59,6 +56,7 @@ def subscribe(
     net_days: int | None = None,
     metadata: dict[str, Any] | None = None,
     terms: Sequence[TermsEdit] = (),
+    addons: Sequence[AddonOrder] = (),
     now: datetime,
     by: User | None,
     reason: str = "",
@@ -69,12 +67,12 @@ def subscribe(
     time zone is `zone`, by default the customer's. Periods are counted from `anchor`; if that is None, from the trial's
     end, or from the start without a trial. Calendar alignment moves the anchor back to the start of the local calendar
     period. The trial ends at `trial_ends_at`, or after `trial_days` local calendar days; without both, it has the
-    version's length. `terms` are agreed from the start on, instead of the plan's. A second call creates a second
-    subscription.
+    version's length. `terms` are agreed from the start on, instead of the plan's, and `addons` are added. A second call
+    creates a second subscription.
 
     Raises CustomerArchived, PlanArchived, NothingPublished, VersionNotPublished, NoMatchingPrice, EndsBeforeStart,
-    NotInTerms, QuantityNotAllowed, TermsNeedApproval, and ValidationError for an invalid field, or for a draft or
-    agreed prices that can't be published.
+    NotInTerms, QuantityNotAllowed, TermsNeedApproval, AddonNotCompatible, TooManyAddons, and ValidationError for an
+    invalid field, or for a draft or agreed prices that can't be published.
     """
     customer = Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
     if customer.state == CustomerState.ARCHIVED:
@@ -110,6 +108,7 @@ def subscribe(
         subscription.save()
     version = agree_at_start(subscription, version, terms, now=now, by=by, reason=reason)
     chain = _make_first_chain(version, starts_at, trial_ends_at, ends_at)
+    save_addons(subscription, addons, now=now, by=by, reason=reason)
     write_chain(subscription, chain, now=now, by=by, reason=reason)
     emit(WebhookEvent.SUBSCRIPTION_CREATED, "subscription", [subscription.pk], at=now)
     after_commit(subscription_changed, Subscription, subscription=subscription, by=by)
@@ -128,6 +127,8 @@ def get_sellable_version(plan: Plan | PlanVersion, terms: Terms, *, now: datetim
             raise VersionNotPublished(f"{version} is a draft. Publish it first.")
     else:
         version = get_published_version(plan, now=now, by=by)
+    if version.plan.is_addon:
+        raise NothingPublished(f"{version.plan} is an add-on. Subscribe to a plan, then add it.")
     if version.plan.state == PlanState.ARCHIVED:
         raise PlanArchived(f"{version.plan} is archived. Activate it before you sell it.")
     if not prices_on_terms(version, terms).exists():

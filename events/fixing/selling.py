@@ -58,7 +58,8 @@ class AddToPlan(Action):
         subscription, feature, plan = self.row(Subscription, "subscription"), self.row(Feature, "feature"), self._plan()
         at = now if self.text("since") == "now" else self._period_start()
         phase = get_phase_at(subscription, at)
-        if phase is not None and phase.plan_version.base_id is not None:  # a new plan version would end what is agreed
+        if phase is not None and phase.plan_version.terms.base_id is not None:
+            # A new plan version would end what is agreed.
             addition = PriceAddition(self._columns(subscription, feature))
             try:
                 agree_terms(subscription, [addition], at=at, now=now, by=by, reason=reason)

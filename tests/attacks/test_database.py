@@ -67,6 +67,7 @@ REWRITES = [
     "DELETE FROM billing_monthclosing",
     "DELETE FROM billing_numberseries",
     "DELETE FROM customers_customer",
+    "DELETE FROM customers_subscriptionaddon",
     "DELETE FROM customers_subscriptionphase",
     "DELETE FROM events_apikey",
     "DELETE FROM config_personalkey",

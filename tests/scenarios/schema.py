@@ -38,8 +38,16 @@ def list_operations() -> list[tuple[str, str, Any]]:
     ]
 
 
+# The schema has no bodies of DELETE.
+BODIES_OF_DELETIONS = {
+    "removeSubscriptionAddon": {"addon_association_id": "subaddon_1", "change_at": "end_of_period"},
+}
+
+
 def get_example(operation: Any) -> Any:
     """Return the first example of an operation's body, or None."""
+    if operation["operationId"] in BODIES_OF_DELETIONS:
+        return BODIES_OF_DELETIONS[operation["operationId"]]
     body = operation.get("requestBody")
     examples = list(body["content"][JSON].get("examples", {}).values()) if body else []
     return examples[0]["value"] if examples else None
@@ -130,6 +138,10 @@ def make_sample_company(api: Api) -> SampleIds:
     (schedule,) = api.get("subscriptions/schedules")["schedules"]
     committed = {"commitment_amount": "60", "enable_true_up": True}
     commitment = api.post(f"subscriptions/{subscription['id']}/commitments", committed, 201)
+    addon = api.post("addons", {"name": "Support", "lookup_key": "support"}, 201)
+    api.post("prices", monthly | fee | {"entity_id": addon["id"], "entity_type": "ADDON"}, 201)
+    added = {"subscription_id": subscription["id"], "addon_id": addon["id"], "start_date": "2031-01-01T00:00:00Z"}
+    association = api.post("subscriptions/addon", added)
     approval = make_approval(wallet["id"])
     email = api.post("emails", {"invoice_id": invoice["id"], "to": ["anna@example.com"]}, 201)
     Email.objects.update(state="sent", next_try_at=None, sent_at=timezone.now())
@@ -143,6 +155,7 @@ def make_sample_company(api: Api) -> SampleIds:
         "plan_id": [plan["id"]], "target_plan_id": [plan["id"]], "plan_ids": [plan["id"]],
         "price_id": [price["id"]], "key": ["calls"], "entitlement_id": [entitlement["id"]],
         "subscription_id": [subscription["id"]], "commitment_id": [commitment["id"]],
+        "addon_id": [addon["id"]], "addon_key": ["support"], "addon_association_id": [association["id"]],
         "line_item_id": [item["id"] for item in subscription["line_items"] if item["price_type"] == "FIXED"],
         "entity_id": [plan["id"], customer["id"], subscription["id"], feature["id"]],
         "parent_entity_id": [subscription["id"]],

@@ -35,7 +35,6 @@ def price(plan_id, **changes):
     ("field", "value"),
     [
         ("quantity", 5), ("proration_mode", "none"), ("commitment_amount", "100"), ("enable_true_up", True),
-        ("addons", [{"addon_id": "a"}]),
         ("subscription_status", "draft"), ("payment_behavior", "default_incomplete"),
         ("trialDays", 14), ("line_item_coupons", {"p": ["c"]}), ("overage_factor", "1.5"),
     ],

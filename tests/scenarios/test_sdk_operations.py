@@ -18,7 +18,7 @@ ANSWERED = [operation for operation in OPERATIONS if operation.route in list_rou
 # Why the operations of a group, or a single one, have no endpoint.
 REASONS = {
     "activity": "The change log is in the admin.",
-    "addons": "Plans have no add-ons.",
+    "addons.sync_addon_prices": "A subscription keeps the version of its add-on until the add-on is removed.",
     "alerts": "Alerts are sent as webhooks; `GET /webhook-deliveries` lists them.",
     "analytics": "Usage has `events/analytics`; revenue has the month-end report.",
     "checkout": "Countinghouse doesn't collect payments.",
@@ -41,7 +41,6 @@ REASONS = {
     "customers.create_customer_portal_session": "There is no customer portal.",
     "customers.get_customer_upcoming_grants": "Plans don't grant credit.",
     "customers.list_customer_payment_methods": "Countinghouse doesn't collect payments.",
-    "entitlements.get_addon_entitlements": "Plans have no add-ons.",
     "invoices.attempt_invoice_payment": "Countinghouse doesn't collect payments.",
     "invoices.trigger_invoice_comms_webhook": "Countinghouse doesn't send invoices by email.",
     "payments.process_payment": "Countinghouse doesn't collect payments.",
@@ -49,9 +48,6 @@ REASONS = {
     "plans.sync_plan_prices": "A subscription keeps its plan version until its plan is changed.",
     "refunds.retry_refund": "Refunds are paid outside of Countinghouse.",
     "subscriptions.activate_subscription": "There are no draft subscriptions.",
-    "subscriptions.add_subscription_addon": "Plans have no add-ons.",
-    "subscriptions.remove_subscription_addon": "Plans have no add-ons.",
-    "subscriptions.get_subscription_addon_associations": "Plans have no add-ons.",
     "subscriptions.get_subscription_upcoming_grants": "Plans don't grant credit.",
     "subscriptions.execute_subscription_plan_change_v2": "Use `change/execute`.",
     "subscriptions.preview_subscription_plan_change_v2": "Use `change/preview`.",

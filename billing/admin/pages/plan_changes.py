@@ -2,18 +2,22 @@
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 
 from billing.invoicing.previews import ChangePreview, preview_change
 from billing.wording import dates
+from config.office.dialogs import refusal_text
 from config.office.pages import AdminView
 from config.refusals import Refused
 from customers.admin.subscriptions.change_forms import (
+    AddAddonForm,
     CancelForm,
     ChangeForm,
     ChangePlanForm,
     PauseForm,
+    RemoveAddonForm,
     ResumeForm,
     WithdrawForm,
 )
@@ -28,9 +32,13 @@ PERIOD_NAMES = {
     "half_year": "half-year",
     "year": "year",
 }
+FIELDS_OF_EFFECT = {"plan", "addon", "attachment", "until", "when", "day", "last_day", "scheduled"}
 FORMS: dict[str, type[ChangeForm]] = {
     form.change: form
-    for form in (ChangePlanForm, CancelForm, PauseForm, ResumeForm, WithdrawForm, CommitmentForm, EndCommitmentForm)
+    for form in (
+        *(ChangePlanForm, AddAddonForm, RemoveAddonForm, CancelForm, PauseForm, ResumeForm, WithdrawForm),
+        *(CommitmentForm, EndCommitmentForm),
+    )
 }
 for _form in FORMS.values():
     _form.form_before_template = "admin/billing/change/ask.html"
@@ -61,8 +69,8 @@ class ChangeEffect(AdminView):
                     now=form.now,
                 )
                 context |= {"effect": effect, "period": describe_period(subscription, effect)}
-            except Refused as refusal:
-                context["problem"] = str(refusal)
+            except (Refused, ValidationError) as refusal:
+                context["problem"] = refusal_text(refusal)
         return self.render(**context)
 
 

@@ -42,7 +42,7 @@ class _TermsView(AdminView):
         self.now = timezone.now()
         phase = get_phase_at(self.subscription, max(self.now, self.subscription.started_at))
         self.form, self.added = TermsForm(data), AddedRow(data, prefix="added")
-        self.rows = [] if phase is None else make_rows(read_content(phase.plan_version), self.subscription, data)
+        self.rows = [] if phase is None else make_rows(read_content(phase.plan_version.terms), self.subscription, data)
         self.has_ended = phase is None
 
     def are_rows_valid(self) -> bool:

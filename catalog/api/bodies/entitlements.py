@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from rest_framework import serializers
 
 from catalog.api.bodies.shared import PLANS_ONLY, VERSIONED, Invalid
-from catalog.api.names import ENTITLEMENT_RESETS, OTHER_RESETS
+from catalog.api.names import ENTITLEMENT_RESETS, ENTITY_TYPES, OTHER_RESETS
 from catalog.models import EntitlementReset
 from config.api.fields import TextField
 from config.api.unknown_names import Unused
@@ -47,7 +47,7 @@ class EntitlementIn(EntitlementChange):
     }
 
     plan_id = TextField(64, allow_null=True)
-    entity_type = serializers.ChoiceField(["PLAN"], default="PLAN", help_text="Entitlements belong to plans.")
+    entity_type = serializers.ChoiceField(list(ENTITY_TYPES), default="PLAN")
     entity_id = TextField(64, allow_null=True)
     feature_id = serializers.CharField(max_length=64)
     feature_type = serializers.ChoiceField(["metered", "boolean", "static"], required=False)
@@ -55,6 +55,8 @@ class EntitlementIn(EntitlementChange):
     def validate(self, attrs: Any) -> Any:
         if not (attrs.get("plan_id") or attrs.get("entity_id")):
             raise Invalid({"plan_id": "This field is required."})
+        if attrs["entity_type"] == "ADDON" and not attrs.get("entity_id"):
+            raise Invalid({"entity_id": "This field is required for an add-on."})
         return attrs
 
 

@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from catalog.agreed.content import OF_PERCENTAGES
 from catalog.api.bodies.shared import PLANS_ONLY, VERSIONED, Invalid
-from catalog.api.names import CADENCES, PERIODS, PRICE_KINDS, billing_model_of
+from catalog.api.names import CADENCES, ENTITY_TYPES, PERIODS, PRICE_KINDS, billing_model_of
 from catalog.drafting import PriceTerms, Tier
 from catalog.models import Price
 from catalog.models.prices import Every, PriceKind, PriceModel
@@ -136,8 +136,8 @@ class PriceIn(PriceFields):
         "commitment_amount": Unused("Use minimum_amount, the least that the price charges per billing period."),
     }
 
-    entity_type = serializers.ChoiceField(["PLAN"], default="PLAN", help_text="Prices belong to plans.")
-    entity_id = serializers.CharField(max_length=64, help_text="The plan's id.")
+    entity_type = serializers.ChoiceField(list(ENTITY_TYPES), default="PLAN")
+    entity_id = serializers.CharField(max_length=64, help_text="The plan's or add-on's id.")
     type = serializers.ChoiceField(list(PRICE_KINDS))
     billing_model = serializers.ChoiceField(list(BILLING_MODELS))
     billing_period = serializers.ChoiceField(list(PERIODS))

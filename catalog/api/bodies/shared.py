@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 Invalid = serializers.ValidationError
-PLANS_ONLY = "Prices and entitlements belong to plans."
+PLANS_ONLY = "Prices and entitlements belong to plans and add-ons."
 VERSIONED = "A change applies from the plan version that is published next. Leave this field out."
 
 

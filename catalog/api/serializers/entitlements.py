@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from catalog.api.names import (
     ENTITLEMENT_RESETS,
+    ENTITY_TYPES,
 )
 from catalog.api.serializers.features import FeatureOut
 from catalog.models import Entitlement
@@ -15,7 +16,7 @@ from config.api.fields import name_of
 
 
 class EntitlementOut(ContractRecord):
-    """A plan's entitlement to a feature. A null `usage_limit` is unlimited."""
+    """A plan's or add-on's entitlement to a feature. A null `usage_limit` is unlimited."""
 
     nulls: ClassVar[tuple[str, ...]] = (
         *("addon", "aggregation_mode", "config_value", "display_order", "end_date", "grant_allocation_behavior"),
@@ -40,8 +41,9 @@ class EntitlementOut(ContractRecord):
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
 
-    def get_entity_type(self, entitlement: Entitlement) -> str:
-        return "PLAN"
+    @extend_schema_field(serializers.ChoiceField(list(ENTITY_TYPES)))
+    def get_entity_type(self, entitlement: Entitlement) -> str | None:
+        return name_of(ENTITY_TYPES, entitlement.version.plan.kind)
 
     def get_status(self, entitlement: Entitlement) -> str:
         return "published"

@@ -13,8 +13,8 @@ from config.api.contract import ContractRecord
 from config.api.fields import MetadataField
 
 
-class PlanOut(ContractRecord):
-    """A plan. `prices` and `entitlements` of its newest version are included if `expand` lists them."""
+class OfferOut(ContractRecord):
+    """What plans and add-ons have in common."""
 
     nulls: ClassVar[tuple[str, ...]] = ("credit_grants", "price_sync_status")
 
@@ -39,3 +39,17 @@ class PlanOut(ContractRecord):
     def get_entitlements(self, plan: Plan) -> Any:
         entitlements = self.context.get("entitlements")
         return None if entitlements is None else EntitlementOut(entitlements.get(plan.pk, []), many=True).data
+
+
+class PlanOut(OfferOut):
+    """A plan. `prices` and `entitlements` of its newest version are included if `expand` lists them."""
+
+
+class AddonOut(OfferOut):
+    """An add-on. `prices` and `entitlements` of its newest version are included if `expand` lists them."""
+
+    plan_ids = serializers.SerializerMethodField(help_text="The plans that it can be added to; empty for all.")
+    maximum = serializers.IntegerField(allow_null=True)
+
+    def get_plan_ids(self, addon: Plan) -> list[str]:
+        return [plan.public_id for plan in addon.compatible_plans.all()]

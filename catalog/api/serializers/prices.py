@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from catalog.api.names import (
     CADENCES,
+    ENTITY_TYPES,
     PERIODS,
     PRICE_KINDS,
     RECURRING,
@@ -40,7 +41,7 @@ class TransformOut(serializers.Serializer[Any]):
 
 
 class PriceOut(ContractRecord):
-    """A price of a plan, or one agreed with a subscription. `entity_id` is its id."""
+    """A price of a plan or add-on, or one agreed with a subscription. `entity_id` is its id."""
 
     nulls: ClassVar[tuple[str, ...]] = (
         *("addon", "bucket_size", "conversion_rate", "display_amount", "display_price_unit_amount", "end_date"),
@@ -98,9 +99,9 @@ class PriceOut(ContractRecord):
     def get_parent_price_id(self, price: Price) -> str | None:
         return None if price.listed is None else price.listed.public_id
 
-    @extend_schema_field(serializers.ChoiceField(["PLAN", "SUBSCRIPTION"]))
-    def get_entity_type(self, price: Price) -> str:
-        return "PLAN" if price.version.base_id is None else "SUBSCRIPTION"
+    @extend_schema_field(serializers.ChoiceField([*ENTITY_TYPES, "SUBSCRIPTION"]))
+    def get_entity_type(self, price: Price) -> str | None:
+        return name_of(ENTITY_TYPES, price.version.plan.kind) if price.version.base_id is None else "SUBSCRIPTION"
 
     def get_entity_id(self, price: Price) -> str:
         return price.version.agreed_for or price.version.plan.public_id

@@ -10,12 +10,15 @@ from config.office.dialogs import action, carry_out, staff
 from config.office.links import admin_url, page_of
 from customers import subscriptions
 from customers.admin.subscriptions.change_forms import (
+    AddAddonForm,
     CancelForm,
     ChangeForm,
     ChangePlanForm,
     PauseForm,
+    RemoveAddonForm,
     ResumeForm,
     WithdrawForm,
+    removable_addons,
 )
 from customers.admin.subscriptions.commitment_forms import CommitmentForm, EndCommitmentForm
 from customers.admin.subscriptions.status import RUNNING, status_of
@@ -39,6 +42,10 @@ class SubscriptionActions:
 
     def _has_commitment(self, object_id: Any) -> bool:
         return subscriptions.get_commitments(object_id).filter(ends_at=None).exists()
+
+    def has_remove_addon_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        is_running = self._can_change(request, object_id, *RUNNING)
+        return is_running and removable_addons(object_id, timezone.now()).exists()
 
     def has_pause_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return self._can_change(request, object_id, SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING)
@@ -119,6 +126,34 @@ class SubscriptionActions:
     )
     def end_commitment(self, request: HttpRequest, form: EndCommitmentForm, object_id: str) -> HttpResponse:
         return self._change(request, object_id, form, "The commitment ends with the current billing period.")
+
+    @action(
+        description="Add-on",
+        icon="add",
+        permissions=["change_plan"],
+        dialog={
+            "title": "Add an add-on",
+            "description": "Its fees are prorated by the day. It stays when the plan changes.",
+            "form_class": AddAddonForm,
+            "form_submit_text": "Add",
+        },
+    )
+    def add_addon(self, request: HttpRequest, form: AddAddonForm, object_id: str) -> HttpResponse:
+        return self._change(request, object_id, form, f"{form.cleaned_data['addon']} is added.")
+
+    @action(
+        description="Remove add-on",
+        icon="extension_off",
+        permissions=["remove_addon"],
+        dialog={
+            "title": "Remove an add-on",
+            "description": "The subscription itself continues.",
+            "form_class": RemoveAddonForm,
+            "form_submit_text": "Remove",
+        },
+    )
+    def remove_addon(self, request: HttpRequest, form: RemoveAddonForm, object_id: str) -> HttpResponse:
+        return self._change(request, object_id, form, f"{form.cleaned_data['attachment'].version.plan} is removed.")
 
     @action(
         description="Pause",

@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.models import User
+from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.widgets import (
@@ -12,7 +13,7 @@ from unfold.widgets import (
     UnfoldAdminSelectWidget,
 )
 
-from catalog.models import Plan
+from catalog.models import Addon, Plan
 from catalog.models.plans import PlanState
 from catalog.publishing import get_newest_published
 from config.inputs import DayField
@@ -20,7 +21,7 @@ from config.office.dialogs import DayInput, ReasonForm
 from config.office.wording import local_day
 from customers import subscriptions
 from customers.kinds import ChangeInvoicing
-from customers.models import Subscription
+from customers.models import Subscription, SubscriptionAddon
 from customers.periods import local_midnight
 
 NOW, PERIOD_END, DATE = "now", "period_end", "date"
@@ -108,6 +109,82 @@ class ChangePlanForm(MomentForm):
         plan, at = self.cleaned_data["plan"], self.moment(subscription)
         invoicing, version = self.cleaned_data["invoicing"], get_newest_published(plan)
         subscriptions.change_plan(subscription, version, at=at, now=now, by=by, reason=reason, invoicing=invoicing)
+
+
+class AddAddonForm(MomentForm):
+    """Ask for the add-on, and from when and until when the subscription has it."""
+
+    change = "add-addon"
+    addon = forms.ModelChoiceField(
+        label="Add-on", queryset=Addon.objects.none(), empty_label="Choose an add-on", widget=UnfoldAdminSelectWidget()
+    )
+    until = DayField(required=False, widget=DayInput(), help_text="Leave blank for no end. The day isn't included.")
+    invoicing = forms.TypedChoiceField(
+        label="Invoice its fees",
+        choices=ChangeInvoicing.choices,
+        coerce=ChangeInvoicing,
+        required=False,
+        initial=ChangeInvoicing.IMMEDIATE,
+        empty_value=ChangeInvoicing.IMMEDIATE,
+        widget=UnfoldAdminRadioSelectWidget(choices=ChangeInvoicing.choices),
+        help_text="Of the rest of the billing period, when the add-on starts.",
+    )
+    field_order = ("addon", "when", "day", "until", "invoicing", "reason")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        addon: Any = self.fields["addon"]
+        addon.queryset = Addon.objects.filter(state=PlanState.ACTIVE).order_by("display_order", "name")
+        addon.help_text = "Its latest version is used. Add it again to have it several times."
+
+    def apply(self, subscription: Subscription, *, now: datetime, by: User | None, reason: str) -> None:
+        until = self.cleaned_data["until"]
+        subscriptions.add_addon(
+            subscription,
+            get_newest_published(self.cleaned_data["addon"]),
+            at=max(self.moment(subscription), subscription.started_at),
+            until=local_midnight(until, subscription.timezone) if until else None,
+            now=now,
+            by=by,
+            reason=reason,
+            invoicing=self.cleaned_data["invoicing"],
+        )
+
+
+class RemoveAddonForm(MomentForm):
+    """Ask which of the subscription's add-ons to remove."""
+
+    change = "remove-addon"
+    attachment = forms.ModelChoiceField(
+        label="Add-on",
+        queryset=SubscriptionAddon.objects.none(),
+        empty_label="Choose an add-on",
+        widget=UnfoldAdminSelectWidget(),
+        help_text="Its fees in advance are credited by the day on the next invoice.",
+    )
+    field_order = ("attachment", "when", "day", "reason")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        attachment: Any = self.fields["attachment"]
+        attachment.queryset = removable_addons(self.object_id, self.now)
+        attachment.label_from_instance = _name_addon
+        self.fields["when"].initial = PERIOD_END
+
+    def apply(self, subscription: Subscription, *, now: datetime, by: User | None, reason: str) -> None:
+        row = self.cleaned_data["attachment"]
+        subscriptions.remove_addon(row, at=self.moment(subscription), now=now, by=by, reason=reason)
+        subscription.refresh_from_db()
+
+
+def removable_addons(subscription_id: Any, now: datetime) -> QuerySet[SubscriptionAddon]:
+    """Return the add-ons that a subscription has or will have."""
+    rows = SubscriptionAddon.objects.filter(Q(ends_at=None) | Q(ends_at__gt=now), subscription=subscription_id)
+    return rows.exclude(ends_at=F("starts_at")).select_related("version__plan", "subscription__customer")
+
+
+def _name_addon(row: SubscriptionAddon) -> str:
+    return f"{row.version.plan}, since {local_day(row.starts_at, row.subscription.timezone)}"
 
 
 class CancelForm(MomentForm):

@@ -26,7 +26,7 @@ from customers import subscriptions
 from customers.admin.subscriptions.actions import SubscriptionActions
 from customers.admin.subscriptions.status import STATUS_COLORS, status_of
 from customers.admin.subscriptions.subscribe_form import SubscribeForm
-from customers.admin.subscriptions.timeline import timeline_of, upcoming_periods
+from customers.admin.subscriptions.timeline import addons_of, timeline_of, upcoming_periods
 from customers.models import Subscription, SubscriptionStatus
 from customers.signals import invoice_start, list_warnings
 
@@ -102,15 +102,8 @@ class SubscriptionAdmin(SubscriptionActions, OfficeAdmin):
     empty_text = "Subscribe a customer to a plan to bill fees and usage. You need a customer and a plan with prices."
     change_form_before_template = "admin/customers/subscription/standing.html"
     actions_detail = (
-        "change_plan",
-        "agree_terms",
-        "agree_phases",
-        "agree_commitment",
-        "end_commitment",
-        "pause",
-        "resume",
-        "withdraw",
-        "cancel",
+        *("change_plan", "agree_terms", "agree_phases", "add_addon", "remove_addon"),
+        *("agree_commitment", "end_commitment", "pause", "resume", "withdraw", "cancel"),
     )
 
     # --- The list ------------------------------------------------------------------------------------
@@ -192,6 +185,7 @@ class SubscriptionAdmin(SubscriptionActions, OfficeAdmin):
             "subscription": obj,
             "timeline": timeline_of(obj, now),
             "periods": upcoming_periods(obj, now),
+            "addons": addons_of(obj, now),
             "upcoming_url": _upcoming_url(obj),
         }
 

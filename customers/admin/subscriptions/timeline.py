@@ -1,9 +1,11 @@
-"""The phases and upcoming billing periods on a subscription's page."""
+"""The phases, upcoming billing periods and add-ons on a subscription's page."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from customers.models import Subscription, SubscriptionPhase
+from catalog.selectors import Terms, prices_by_version
+from catalog.wording import describe_price
+from customers.models import AddonStatus, Subscription, SubscriptionAddon, SubscriptionPhase
 from customers.periods import NoSuchPeriod, Period
 from customers.subscriptions import get_billing_period, get_phase_history
 
@@ -48,3 +50,31 @@ def _tense(phase: SubscriptionPhase, now: datetime) -> str:
     if phase.starts_at > now:
         return "ahead"
     return "over" if phase.ends_at is not None and phase.ends_at <= now else "now"
+
+
+@dataclass(frozen=True, slots=True)
+class AddonLine:
+    """An add-on of a subscription, what it charges in words, and its status."""
+
+    row: SubscriptionAddon
+    charges: list[str]
+    status: AddonStatus
+
+
+def addons_of(subscription: Subscription, now: datetime) -> list[AddonLine]:
+    """Return the add-ons that a subscription has, will have and had. Two queries, three if there are some."""
+    rows = list(subscription.addons.select_related("version__plan", "subscription"))
+    terms = Terms(subscription.currency, subscription.interval, subscription.interval_count)
+    prices = prices_by_version({row.version for row in rows}) if rows else {}
+    return [
+        AddonLine(
+            row,
+            [
+                f"{price.label}: {describe_price(price)}"
+                for price in prices.get(row.version_id, [])
+                if Terms.of(price) == terms
+            ],
+            row.status_at(now),
+        )
+        for row in rows
+    ]

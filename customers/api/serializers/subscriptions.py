@@ -100,12 +100,16 @@ class LineItemOut(ContractRecord):
     def get_id(self, item: SubscribedPrice) -> str:
         return f"{item.subscription.public_id}:{item.price.public_id}"
 
-    @extend_schema_field(serializers.ChoiceField(["plan", "subscription"]))
+    @extend_schema_field(serializers.ChoiceField(["plan", "subscription", "addon"]))
     def get_entity_type(self, item: SubscribedPrice) -> str:
+        if item.price.offer.is_addon:
+            return "addon"
         return "subscription" if item.price.version.base_id else "plan"
 
     def get_entity_id(self, item: SubscribedPrice) -> str:
-        return item.subscription.public_id if item.price.version.base_id else item.phase.plan_version.plan.public_id
+        if item.price.version.base_id and not item.price.offer.is_addon:
+            return item.subscription.public_id
+        return item.price.offer.public_id
 
     @extend_schema_field(serializers.ChoiceField(["amount"], allow_null=True))
     def get_commitment_type(self, item: SubscribedPrice) -> str | None:

@@ -53,6 +53,7 @@ TABLES = {
     "billing_taxrate": Rights(EVERYONE, "FW", "FW"),
     "billing_wallet": Rights(EVERYONE, "FW", "FW"),
     "billing_walletentry": Rights(EVERYONE),
+    "catalog_addon": Rights(EVERYONE, "OW", "OW"),
     "catalog_eventnamealias": Rights(EVERYONE, "OW", "OW", "OW"),
     "catalog_feature": Rights(EVERYONE, "OW", "OW", "OW"),
     "catalog_plan": Rights(EVERYONE, "OW", "OW"),

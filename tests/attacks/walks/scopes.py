@@ -10,6 +10,7 @@ READING_BY_POST = {
     "getUsageStatistics",
     "previewEmail",
     "previewSubscriptionChange",
+    "queryAddon",
     "queryAlertSettings",
     "queryCoupon",
     "queryCreditNote",
@@ -36,8 +37,10 @@ WRITING = {
         activateFeature activatePlan cloneFeature clonePlan createEntitlement createEntitlementsBulk createFeature
         createPlan createPlanVersion createPrice createPricesBulk deleteEntitlement deleteEventNameAlias deleteFeature
         deletePlan deletePrice mapEventName publishPlan updateEntitlement updateFeature updatePlan updatePrice
+        activateAddon createAddon createAddonVersion deleteAddon publishAddon updateAddon
         """,
     ("customers:write",): """
+        addSubscriptionAddon removeSubscriptionAddon
         activateCustomer cancelSubscription cancelSubscriptionSchedule createAlertSettings createCustomer
         createSubscription createSubscriptionCommitment createSubscriptionLineItem createUsageAlert
         deleteAlertSettings deleteCustomer

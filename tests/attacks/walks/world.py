@@ -52,7 +52,7 @@ from tests.billing.invoices import make_draft, make_finalized
 from tests.billing.late import make_late_adjustment
 from tests.demo_company import make_demo_company
 from tests.events.senders import process, send
-from tests.factories import make_customer, make_plan, make_price, make_subscription, make_user
+from tests.factories import make_addon, make_customer, make_plan, make_price, make_subscription, make_user
 from tests.factories import make_draft as make_draft_version
 
 ROLES = ("Viewer", "Operations", "Finance", "Owner")
@@ -98,6 +98,8 @@ def make_archived(by: User) -> None:
     pause(subscription, at=timezone.now(), **terms)
     cancel(subscription, at=timezone.now() + timedelta(days=3), **terms)
     make_price(version=make_draft_version(make_plan()))
+    make_draft_version(make_addon({}).plan)
+    archive_plan(make_addon({}).plan, **terms)
     NumberSeries.objects.create(name="Others", prefix="O-", used_for=SeriesUse.INVOICE)
     for event_id in ("first", "other"):
         send(event_id="reused", source=event_id)

@@ -30,6 +30,7 @@ NOT_PERSONAL = {
     "customers.customer": {"public_id", "external_id", "currency", "timezone"},
     "customers.customeralias": {"to_recount"},
     "customers.subscription": {"public_id", "currency", "timezone"},
+    "customers.subscriptionaddon": {"public_id"},
     "events.usagealert": {"public_id"},
 }
 # Erased by steps of their own.
