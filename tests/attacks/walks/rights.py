@@ -190,6 +190,7 @@ POST_ONLY = {
 # Addresses that only lead to others.
 REDIRECTS = {
     "billing_companyprofile_changelist",
+    "billing_emailtemplate_changelist",
     "billing_latepolicy_changelist",
     "config_signinrules_changelist",
     "config_webhookendpoint_all_deliveries",

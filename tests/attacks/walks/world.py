@@ -43,7 +43,7 @@ from config.webhooks.endpoints import send_test
 from config.webhooks.models import WebhookEndpoint
 from customers.accounts import archive_customer, map_external_id
 from customers.models import Customer, Subscription
-from customers.subscriptions import cancel, pause
+from customers.subscriptions import CommitmentTerms, add_addon, agree_commitment, cancel, pause
 from events.fixing.runs import start_run
 from events.models import SealedPart, UsageCheck
 from events.models.operations import MendingKind
@@ -94,12 +94,21 @@ def make_archived(by: User) -> None:
     archive_plan(make_plan(), **terms)
     archive_coupon(make_coupon(), **terms)
     set_archived(make_tax(of=make_customer()), at=timezone.now(), by=by)
+    addon = make_addon({}).plan
+    archive_plan(make_addon({}).plan, **terms)
     subscription = make_subscription()
+    add_addon(subscription, addon, at=terms["now"], **terms)
+    agree_commitment(
+        subscription,
+        CommitmentTerms(Decimal(100)),
+        starts_at=subscription.started_at,
+        reason="Because",
+        **terms,
+    )
     pause(subscription, at=timezone.now(), **terms)
     cancel(subscription, at=timezone.now() + timedelta(days=3), **terms)
+    make_draft_version(addon)
     make_price(version=make_draft_version(make_plan()))
-    make_draft_version(make_addon({}).plan)
-    archive_plan(make_addon({}).plan, **terms)
     NumberSeries.objects.create(name="Others", prefix="O-", used_for=SeriesUse.INVOICE)
     for event_id in ("first", "other"):
         send(event_id="reused", source=event_id)
