@@ -190,7 +190,9 @@ class LineExplanation(ApiView):
 
 
 def line_of(invoice_id: str, line_id: str) -> InvoiceLine:
-    lines = InvoiceLine.objects.select_related("invoice", "price", "feature").filter(invoice__public_id=invoice_id)
+    lines = InvoiceLine.objects.select_related("invoice__subscription", "price", "feature").filter(
+        invoice__public_id=invoice_id
+    )
     return get_or_404(lines, "invoice line", public_id=line_id)
 
 
