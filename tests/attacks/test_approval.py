@@ -646,8 +646,10 @@ UNGATED = {
     "_void": {"billing/lifecycle/void.py"},
     "without_approval": {
         "billing/demo/access.py",
+        "billing/invoicing/forecast.py",  # is rolled back
         "billing/invoicing/previews.py",  # is rolled back
         "billing/self_test/running.py",  # is rolled back
+        "customers/subscriptions/terms.py",  # `agree_phases` asks once for all its phases
         "events/management/commands/create_api_key.py",
     },
 }
