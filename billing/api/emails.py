@@ -40,9 +40,9 @@ TAG = "Emails"
 WRITE = "billing:write"
 RELATED = ("customer", "invoice", "credit_note", "payment", "resends")
 REFUSALS = (
-    "Exactly one of `invoice_id`, `credit_note_id`, `payment_id` and `customer_id` is required; `from_date` and "
-    "`to_date` with `customer_id`, and only then. `cc` needs `to`. The document must be finalized, and the customer "
-    "must have an address and get emails."
+    "Exactly one of `invoice_id`, `credit_note_id`, `payment_id` and `customer_id` is required. With `customer_id`, "
+    "`from_date` and `to_date` are required and `currency` is optional; otherwise, leave these out. `cc` needs `to`. "
+    "The document must be finalized, and the customer must have an address and get emails."
 )
 
 

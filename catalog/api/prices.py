@@ -47,10 +47,11 @@ RULES_OF_MODELS = (
     "Only a FIXED price has a `subscription_billing_period`, of which its `billing_period` is a multiple."
 )
 RULES_OF_FIELDS = (
-    "A TIERED price has `tiers` and no `amount`; `tiers` are in the order of `up_to`, which the last leaves null. Only "
-    "a PACKAGE price has a `transform_quantity`, only a USAGE price a `meter_id`, a `minimum_amount` and a "
-    "`maximum_amount`, and only a FIXED price a `min_quantity` and `trial_period_days`. Only a PERCENTAGE price has "
-    "`free_amount`, `free_events`, `fixed_amount_per_event`, `per_event_minimum` and `per_event_maximum`."
+    "Only a TIERED price has `tiers` and a `tier_mode`, and it has no `amount`; `tiers` are in the order of `up_to`, "
+    "which the last leaves null. Only a PACKAGE price has a `transform_quantity`, only a USAGE price a `meter_id`, a "
+    "`minimum_amount` and a `maximum_amount`, and only a FIXED price a `min_quantity` and `trial_period_days`. Only a "
+    "PERCENTAGE price has `free_amount`, `free_events`, `fixed_amount_per_event`, `per_event_minimum` and "
+    "`per_event_maximum`."
 )
 GRANTS = "Entitlements"
 WRITE = "catalog:write"
