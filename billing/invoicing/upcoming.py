@@ -13,6 +13,7 @@ from billing.charges.next_invoice import (
     next_invoice,
     reopen_billing,
 )
+from billing.charges.subscription import BilledSubscription
 from billing.invoicing.compute import ComputedInvoice, InvoiceRequest, compute_invoices, record_on_subscription
 from billing.invoicing.conditions import attach_conditions
 from billing.invoicing.subscriptions import load_subscriptions
@@ -31,7 +32,7 @@ class Upcoming:
     are empty, nothing more will be invoiced.
     """
 
-    subscription_id: int
+    subscription: BilledSubscription
     invoice: ComputedInvoice | None = None
     earlier: list[ComputedInvoice] = field(default_factory=list)
     problem: str = ""
@@ -54,7 +55,7 @@ def upcoming_many(subscription_ids: Collection[int], *, now: datetime) -> dict[i
     """Calculate many upcoming invoices. The number of queries doesn't depend on how many."""
     subscriptions = load_subscriptions(subscription_ids)
     attach_conditions(subscriptions.values())
-    upcoming_by_id = {pk: Upcoming(pk) for pk in subscriptions}
+    upcoming_by_id = {pk: Upcoming(subscription) for pk, subscription in subscriptions.items()}
     for subscription in subscriptions.values():
         reopen_billing(subscription)
     open_ids = set(subscriptions)

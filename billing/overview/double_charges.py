@@ -48,21 +48,28 @@ class DoubleCharge:
 def double_charges(
     customer_id: int, *, now: datetime, upcoming: Mapping[int, Upcoming] | None = None
 ) -> list[DoubleCharge]:
-    """List the usage that is charged more than once from now on, by feature. `upcoming` saves calculating it again."""
+    """List the usage that is charged more than once from now on, by feature.
+
+    `upcoming` saves reading those subscriptions and calculating their upcoming invoices again.
+    """
     running = Subscription.objects.filter(Q(ended_at=None) | Q(ended_at__gt=now), customer=customer_id)
     subscriptions = {row.pk: row for row in running.order_by("started_at", "pk")}
     if len(subscriptions) < 2:
         return []
+    known = {pk: coming for pk, coming in (upcoming or {}).items() if pk in subscriptions}
+    terms_by_id = {pk: coming.subscription for pk, coming in known.items()}
+    if unread := subscriptions.keys() - known.keys():
+        terms_by_id |= load_terms(unread)
     windows: dict[int, list[tuple[int, Period]]] = defaultdict(list)
-    for pk, terms in load_terms(list(subscriptions)).items():
+    for pk, terms in terms_by_id.items():
         for feature_id, window in _charged(terms, now):
             windows[feature_id].append((pk, window))
     by_feature = {feature_id: ids for feature_id, rows in windows.items() if (ids := _overlapping(rows))}
     if not by_feature:
         return []
     ids = set().union(*by_feature.values())
-    known = {pk: upcoming[pk] for pk in ids if upcoming and pk in upcoming}
-    known |= upcoming_many(ids - known.keys(), now=now) if ids - known.keys() else {}
+    if missing := ids - known.keys():
+        known |= upcoming_many(missing, now=now)
     features = Feature.objects.in_bulk(by_feature)
     plans = {pk: phases[-1].plan_version.plan.name for pk, phases in get_phases_by_subscription(ids).items()}
     return [
