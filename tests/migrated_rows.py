@@ -1,4 +1,4 @@
-"""Restore the test database after a test with transactions: remove its rows, and put back those of the migrations.
+"""Restore the test database after a test with transactions: its rows are those of the migrations, and its privileges.
 
 Django would empty all tables, and then create each permission, role and schedule again, which takes seconds.
 """
@@ -9,8 +9,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from django.conf import settings
 from django.db import connection, connections
 from django.test import TransactionTestCase
+
+from config.db.privileges import READ_TABLES, SCHEMAS, restrict_application
+from tests.owner import as_owner
 
 TABLES = """
     SELECT oid::regclass::text FROM pg_class
@@ -36,6 +40,7 @@ class MigratedRows:
     def __init__(self) -> None:
         self.server = self._connect()
         self.rows = {table: self._read(table) for (table,) in self.server.execute(TABLES).fetchall()}
+        self.privileges = self._read_privileges()
 
     def restore(self) -> None:
         """Give each table exactly these rows, once all transactions that write have ended. Sequences go on."""
@@ -45,6 +50,11 @@ class MigratedRows:
         except psycopg.errors.AdminShutdown:  # the test ended all connections
             self.server = self._connect()
             self._restore()
+        if self._read_privileges() != self.privileges:  # the test let the application delete events
+            with as_owner():
+                restrict_application()
+            connections.close_all()
+            self.privileges = self._read_privileges()
 
     def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         """Open a session that stays open, since a new one would have to look up all tables first."""
@@ -66,6 +76,10 @@ class MigratedRows:
     def _read(self, table: str) -> list[bytes]:
         with self.server.cursor().copy(f"COPY {table} TO STDOUT".encode()) as copy:
             return sorted(b"".join(copy).splitlines(keepends=True))
+
+    def _read_privileges(self) -> list[tuple[Any, ...]]:
+        """Return what the application's role may do with each table."""
+        return self.server.execute(READ_TABLES, {"role": settings.DATABASE_ROLE, "schemas": SCHEMAS}).fetchall()
 
     def _find_filled(self) -> list[str]:
         """Return the tables with rows that were empty."""
