@@ -69,6 +69,11 @@ test-clients: setup ## Run a company's first month with every version of the off
 	@$(PYTHON) -m pytest -m clients tests/scenarios/test_sdk_versions.py $(ARGS)
 
 # Half a gigabyte, so it has a lock of its own and isn't part of `make test`.
+# Needs root, iproute2, pgbouncer and rabbitmq-server.
+.PHONY: test-cluster
+test-cluster: setup ## Kill, cut off and fail over hosts of a cluster in network namespaces (CLUSTER_BROKER=redis)
+	@$(PYTHON) -m pytest -m cluster tests/scenarios/cluster $(ARGS)
+
 .PHONY: test-clickhouse
 test-clickhouse: setup ## Run the tests of sealed events in ClickHouse, with its own engine
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-clickhouse.txt

@@ -22,7 +22,7 @@ from tests.scenarios.cluster.cluster import Cluster
 from tests.scenarios.cluster.network import forbids_namespaces, wait_until
 from tests.scenarios.cluster.sender import BATCH, CUSTOMERS, make_event
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db]
+pytestmark = [pytest.mark.cluster, pytest.mark.django_db]
 
 BROKER = os.environ.get("CLUSTER_BROKER", "rabbitmq")
 LONGEST_S = 60  # without a 202, whatever happens: far more than it takes, so that a busy machine fails no test
