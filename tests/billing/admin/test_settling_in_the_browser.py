@@ -1,6 +1,7 @@
 """Payments, credit notes and one-off invoices in a real browser."""
 
 import pytest
+from playwright.sync_api import Route
 
 from billing.models import CreditNote, Invoice
 from tests.billing.invoices import make_finalized
@@ -70,3 +71,25 @@ def test_one_off_invoice_is_entered_row_by_row(admin_browser):
     page.get_by_role("heading", name="Draft invoice").wait_for()
     invoice = Invoice.objects.get()
     assert [line.amount for line in invoice.lines.order_by("position")] == [D(960), D(-60)]
+
+
+def test_save_button_stays_under_the_pointer_when_the_total_arrives(admin_browser):
+    customer = make_customer(name="Ada Labs")
+    page = admin_browser.open(f"/admin/billing/invoice/one-off/?customer={customer.pk}")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/effect/", hold, times=1)
+    row = page.locator(".one-off-item").first
+    with page.expect_request("**/effect/"):
+        row.get_by_role("textbox").nth(0).fill("Onboarding")
+        row.get_by_role("textbox").nth(2).fill("40")
+    page.get_by_role("button", name="Save draft").hover()
+    page.mouse.down()
+    held[0].continue_()
+    page.locator("#one-off-effect").get_by_text("$40.00").first.wait_for()
+    page.mouse.up()
+    page.get_by_role("heading", name="Draft invoice").wait_for()
+    assert Invoice.objects.get().total == D(40)
