@@ -82,6 +82,11 @@ class Database:
         ready = [str(find_programs() / "pg_isready"), "--quiet", "--host", str(self.host.folder), "--username", ROLE]
         return subprocess.run(ready, check=False).returncode == 0
 
+    def can_reach(self, other: "Database") -> bool:
+        """Tell whether the other server answers this host. A route isn't there at once after a host was cut off."""
+        asking = self.program("pg_isready", "--quiet", "--host", other.host.address, "--username", ROLE)
+        return subprocess.run(self.host.entered(*asking), cwd="/", check=False).returncode == 0
+
     def program(self, name: str, *arguments: str) -> list[str]:
         """Return the command that runs one of PostgreSQL's programs as the server's user."""
         user = pwd.getpwnam(SYSTEM_USER)

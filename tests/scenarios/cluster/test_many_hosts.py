@@ -161,6 +161,7 @@ def return_as_standby(cluster: Cluster) -> None:
     old.run("pg_ctl", "stop", "-m", "immediate", "-D", str(old.data))
     old.host.processes.pop("postgres").wait(30)
     old.host.plug_in()
+    wait_until(lambda: old.can_reach(new), "an answer of the new primary to the old one")
     source = f"host={new.host.address} user={ROLE} dbname=postgres application_name={old.host.name}"
     old.run("pg_rewind", "--target-pgdata", str(old.data), "--source-server", source, "--write-recovery-conf")
     old.start()
@@ -232,6 +233,7 @@ def test_the_documented_failover_is_the_tested_one():
         "KILL countinghouse",
         "RESUME countinghouse",
         "pg_ctl stop -m immediate",
+        "until pg_isready --quiet --host db2; do sleep 1; done",
         "pg_rewind",
         "--write-recovery-conf",
         "ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (*)'",
