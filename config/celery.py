@@ -2,6 +2,7 @@
 
 import gc
 import os
+from functools import cached_property
 from typing import Any
 
 from celery import Celery
@@ -13,7 +14,16 @@ from config import timeouts
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 TRANSPORT_ALIASES["folder"] = "config.server.broker:Transport"
 
-app = Celery("countinghouse")
+
+class Application(Celery):
+    """Celery with a beat that ends in order."""
+
+    @cached_property
+    def Beat(self) -> Any:  # noqa: N802  Celery's name
+        return self.subclass_with_self("config.server.beat:Beat")  # type: ignore[arg-type]  # or its name
+
+
+app = Application("countinghouse")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.steps["worker"].add("config.monitoring.worker:WorkerHeartbeat")  # by name: it needs Django's apps

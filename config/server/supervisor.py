@@ -90,8 +90,7 @@ class Child:
     def finish(self, until: float) -> None:
         """Wait until the moment (of the monotonic clock), then kill the remaining processes of the group.
 
-        SIGTERM is sent again every second. Beat ends by an exception from its signal handler, which a library
-        occasionally swallows.
+        SIGTERM is sent again every second, as a process that still starts may have missed it.
         """
         if self.process is None:
             return
