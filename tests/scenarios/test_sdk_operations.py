@@ -42,7 +42,7 @@ REASONS = {
     "customers.get_customer_upcoming_grants": "Plans don't grant credit.",
     "customers.list_customer_payment_methods": "Countinghouse doesn't collect payments.",
     "invoices.attempt_invoice_payment": "Countinghouse doesn't collect payments.",
-    "invoices.trigger_invoice_comms_webhook": "Countinghouse doesn't send invoices by email.",
+    "invoices.trigger_invoice_comms_webhook": "Invoices are sent by email with `POST /v1/emails`.",
     "payments.process_payment": "Countinghouse doesn't collect payments.",
     "payments.update_payment": "A payment never changes. Reverse it and record another.",
     "plans.sync_plan_prices": "A subscription keeps its plan version until its plan is changed.",
