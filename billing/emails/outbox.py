@@ -1,6 +1,6 @@
 """The outbox: emails wait in it until `billing/sending/` sends them. They are written with the change that they report.
 
-Emails that a customer can't get are written, too, with the reason, so that nobody believes that they were sent.
+Emails that a customer can't get are written, too, with the reason, so that it can be seen that they weren't sent.
 """
 
 from collections.abc import Sequence

@@ -104,7 +104,7 @@ def test_a_difference_links_to_its_object_and_the_result_is_a_signed_file(invoic
 
 
 def test_a_month_that_doesnt_add_up_links_to_its_reconciliation(auditor):
-    arrive(utc(2026, 9, 20, 9), customer="nobody")
+    arrive(utc(2026, 9, 20, 9), customer="unheard-of")
     tamper("DELETE FROM events_problem")
     run = prove(OCTOBER, month=Month.named("2026-09").first)
     assert "/reconciliation/?month=2026-09" in auditor.get(run.get_absolute_url()).content.decode()
