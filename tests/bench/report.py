@@ -58,6 +58,24 @@ MEANINGS = {
         ("events", "written_per_s"),
     ),
     "event_bytes": ("Disk space per event: ledger, indexes, usage", ("events", "wal")),
+    "seal_eps": (
+        "Events sealed per second by one process, from the ledger to the last deleted row",
+        ("events", "parts"),
+    ),
+    "sealed_bytes_per_event": ("Size of an event in a part", ("events",)),
+    "line_events_sealed_ratio": (
+        "Events behind a customer's month of a feature, sealed, compared with the ledger",
+        ("lines", "hot_ms", "sealed_ms"),
+    ),
+    "lookup_sealed_ms": ("A sealed event by its ID, median", ("events",)),
+    "event_bytes_sealed": (
+        "Disk space per event once it is sealed: in its part, its known ID, usage",
+        ("events", "in_parts", "events_knownid", "events_uniquevalue"),
+    ),
+    "bulk_ingest_while_sealing_ratio": (
+        "Events per second in requests of 1,000 while a worker seals, compared with without",
+        ("events_per_s", "without_per_s"),
+    ),
     "invoice_run_ratio": (
         "Invoices per second of a billing run, compared with a COPY of these rows",
         ("invoices", "lines", "invoices_per_s", "copied_per_s"),

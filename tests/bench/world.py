@@ -27,7 +27,7 @@ FEATURES = (
 EVENTS_TABLES = (
     *("events_inboxrequest", "events_event", "events_usagebucket", "events_uniquevalue", "events_problem"),
     *("events_eventvoid", "events_duplicateevent", "events_processedbatch", "events_prunedeventid", "events_knownid"),
-    *("events_usageday", "events_usagerollup", "events_usagemark", "events_touchedusage"),
+    *("events_usageday", "events_usagerollup", "events_usagemark", "events_touchedusage", "events_sealedpart"),
 )
 
 
