@@ -28,6 +28,6 @@ def add_up_gathered(cursor: Any) -> Content:
 
 def gather_part(cursor: Any, blocks: Iterable[bytes]) -> Content:
     """Read a part into the gathered events, and add them up."""
-    transfer.prepare(cursor)
+    transfer.prepare_gathering(cursor)
     transfer.load_rows(cursor, blocks, table="gathered")
     return add_up_gathered(cursor)

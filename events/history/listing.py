@@ -85,6 +85,7 @@ def _search_range(
     selection = wanted.selection
     with connection.cursor() as cursor:
         transfer.prepare(cursor)
+        transfer.prepare_gathering(cursor)
         names = _hold_range(cursor, first_event)
         while True:
             cursor.execute("DELETE FROM gathered; DELETE FROM sealed")

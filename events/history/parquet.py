@@ -17,7 +17,9 @@ from events.history.stores import StoreFailed
 from events.history.transfer import TEXTS
 
 SUFFIX = ".parquet"
-ROW_GROUP = 8_192  # a customer has few events in a part, and a group is read as a whole
+# A customer has few events in a part. A reader looks at every group, which takes 25 µs each, and reads only those pages
+# of a group that the index of pages tells it to.
+ROW_GROUP, PAGE = 30_720, 32_768
 LONGEST_LINE = 64 * 1024 * 1024  # a row's properties come from one request, which has at most 32 MiB
 LINES_AT_A_TIME = 2_000
 OPTIONS: dict[str, str | bool | int | float | list[str]] = {
@@ -91,7 +93,8 @@ def write_parquet(rows: Path, target: str) -> None:
     )
     names = ", ".join(_stored(name, kind) for name, kind in TYPES.items())
     statement = f"COPY (SELECT {names} FROM {source}) TO {literal(target)}"  # noqa: S608  all values are literals
-    connect().execute(f"{statement} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})")
+    pages = f"WRITE_PAGE_INDEX true, DATA_PAGE_SIZE_LIMIT {PAGE}"
+    connect().execute(f"{statement} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP}, {pages})")
 
 
 def _stored(name: str, kind: str) -> str:
@@ -112,16 +115,19 @@ def select_lines(
 
 
 def _line() -> str:
-    """Return a row as a line of CSV, with the columns that every sealed event has alike."""
+    """Return a row as a line of CSV, with the columns that every sealed event has alike.
+
+    One call of a function: DuckDB plans a chain of || more slowly than it reads a customer's events.
+    """
     fields = [_field(name, kind) for name, kind in TYPES.items()]
-    return " || ',' || ".join([*fields, "'1'", "'false' || chr(10)"])
+    return f"concat({", ',', ".join(fields)}, ',1,false', chr(10))"
 
 
 def _field(name: str, kind: str) -> str:
+    """Return what to write of a column. Of NULL, `concat` writes nothing."""
     if kind == "VARCHAR":
-        return f"""'"' || replace({name}, '"', '""') || '"'"""
-    column = f"({name} AT TIME ZONE 'UTC')" if kind == "TIMESTAMP" else name
-    return f"COALESCE(CAST({column} AS VARCHAR), '')"
+        return f"""'"', replace({name}, '"', '""'), '"'"""
+    return f"{name} AT TIME ZONE 'UTC'" if kind == "TIMESTAMP" else name
 
 
 def _condition(selection: EventSelection) -> str:

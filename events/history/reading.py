@@ -3,20 +3,22 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 
 from config.refusals import Refused
 from events.history import transfer
-from events.history.locks import share_parts
+from events.history.locks import PART_LOCK
 from events.history.selection import EventSelection
 from events.history.stores import get_store, is_on
 from events.models import SealedPart
 from events.sql import COLUMNS, compose, sections
 
 MOST_READ = 2_000_000
+INDEXED_FROM = 5_000  # events
 
 
 class TooManySealed(Refused):
@@ -37,9 +39,8 @@ def ledger(selections: Iterable[EventSelection]) -> Iterator[bool]:
     elif connection.in_atomic_block:
         yield load(list(selections))
     else:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SET LOCAL synchronous_commit = off")  # nothing but scratch tables is written
-            yield load(list(selections))
+        with transaction.atomic():
+            yield load(list(selections), is_only_reading=True)
 
 
 @cache
@@ -49,42 +50,58 @@ def refuse_unreadable() -> None:
         raise ImproperlyConfigured("Events were sealed. Without EVENT_HISTORY they can't be read.")
 
 
-def load(selections: Sequence[EventSelection]) -> bool:
-    """Add the selected sealed events to those of this transaction; return whether there are any."""
-    names_by_place = hold_parts_of(selections)
-    if not names_by_place:
+def load(selections: Sequence[EventSelection], *, is_only_reading: bool = False) -> bool:
+    """Add the selected sealed events to those of this transaction; return whether there are any.
+
+    With `is_only_reading`, the transaction writes nothing but scratch tables, and its commit doesn't wait for the disk.
+    """
+    parts = hold_parts_of(selections)
+    if not parts:
         return False
     with connection.cursor() as cursor:
-        transfer.prepare(cursor)
-        for place, names in names_by_place.items():
-            _add(cursor, names, selections[place])
-        cursor.execute("ANALYZE sealed (customer_id, event_name, occurred_at)")
-        cursor.execute(sections("history")["drop_hot"])
+        has_events, count = transfer.prepare(cursor), 0
+        for place, of_place in groupby(parts, key=lambda part: part.place):
+            names = [part.name for part in of_place]
+            count += _add(cursor, names, selections[place], has_events=has_events or count > 0)
+        if count > INDEXED_FROM:
+            cursor.execute(sections("history")["index"])
+        commit = "SET LOCAL synchronous_commit = off; " if is_only_reading else ""
+        cursor.execute(commit + sections("history")["analyze"])
+        if any(part.may_be_in_ledger for part in parts):
+            cursor.execute(sections("history")["drop_hot"])
     return True
 
 
-def hold_parts_of(selections: Sequence[EventSelection]) -> dict[int, list[str]]:
-    """Find the parts of each selection, by its place, and keep them as they are until the transaction ends.
+class MeetingPart(NamedTuple):
+    """A part of a selection, by the selection's place, and whether some of its events may be in the ledger."""
 
-    A part that is published later isn't needed: its events stay in the ledger as long as this transaction runs.
+    place: int
+    pk: int
+    name: str
+    may_be_in_ledger: bool
+
+
+def hold_parts_of(selections: Sequence[EventSelection]) -> list[MeetingPart]:
+    """Find the parts of the selections, and keep them as they are until the transaction ends.
+
+    They are looked for again once they are held, because they may have changed before. A part that is published later
+    isn't needed: its events stay in the ledger as long as this transaction runs.
     """
     held: set[int] = set()
     with connection.cursor() as cursor:
-        found = _find_parts(cursor, selections)
-        while missing := {part for _, part, _ in found} - held:
-            share_parts(cursor, missing)
-            held |= missing
-            found = _find_parts(cursor, selections)
-    names: dict[int, list[str]] = {}
-    for place, _, name in found:
-        names.setdefault(place, []).append(name)
-    return names
+        while True:
+            parts = _hold_parts(cursor, selections)
+            found = {part.pk for part in parts}
+            if found <= held:
+                return parts
+            held |= found
 
 
-def _find_parts(cursor: Any, selections: Sequence[EventSelection]) -> list[tuple[int, int, str]]:
+def _hold_parts(cursor: Any, selections: Sequence[EventSelection]) -> list[MeetingPart]:
     if not selections:
         return []
     parameters = {
+        "lock": PART_LOCK,
         "places": list(range(len(selections))),
         "parts": [selection.part for selection in selections],
         "starts": [selection.start for selection in selections],
@@ -93,18 +110,18 @@ def _find_parts(cursor: Any, selections: Sequence[EventSelection]) -> list[tuple
         "last_ids": [max(selection.ids, default=0) if selection.ids is not None else None for selection in selections],
     }
     cursor.execute(sections("history")["meeting"], parameters)
-    return list(cursor.fetchall())
+    return [MeetingPart(*row[:4]) for row in cursor.fetchall()]
 
 
-def _add(cursor: Any, names: Sequence[str], selection: EventSelection) -> None:
-    """Load the selected events of parts, except those that an earlier selection has loaded."""
+def _add(cursor: Any, names: Sequence[str], selection: EventSelection, *, has_events: bool) -> int:
+    """Load the selected events of parts, except those that an earlier selection has loaded; return how many."""
     blocks = get_store().read(names, selection, most=MOST_READ + 1)
-    cursor.execute("SELECT EXISTS (SELECT FROM sealed)")
-    if not cursor.fetchone()[0]:
-        count = transfer.load_rows(cursor, blocks)
-    else:
-        cursor.execute("DELETE FROM gathered")
+    if has_events:
+        transfer.prepare_gathering(cursor)
         count = transfer.load_rows(cursor, blocks, table="gathered")
         cursor.execute(compose(sections("history")["add"], columns=COLUMNS))
+    else:
+        count = transfer.load_rows(cursor, blocks)
     if count > MOST_READ:
         raise TooManySealed(f"This would read more than {MOST_READ:,} sealed events. Choose a shorter time range.")
+    return count

@@ -81,7 +81,7 @@ def _gather(part: SealedPart, file: Path) -> Content:
         "before": part.planned_at - timedelta(days=settings.SEAL_AFTER_DAYS),
     }
     with connection.cursor() as cursor:
-        transfer.prepare(cursor)
+        transfer.prepare_gathering(cursor)
         cursor.execute("SET LOCAL work_mem = '256MB'; SET LOCAL jit = off")
         cursor.execute(compose(sections("history")["gather"], columns=COLUMNS), parameters)
         content = add_up_gathered(cursor)

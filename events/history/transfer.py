@@ -14,9 +14,21 @@ COLUMNS = (
 TEXTS = ("event_id", "event_name", "external_customer_id", "source", "properties")
 
 
-def prepare(cursor: Any) -> None:
-    """Create this connection's scratch tables for sealed events if needed. A commit empties them."""
+def prepare(cursor: Any) -> bool:
+    """Create this connection's scratch table for sealed events if needed; return whether it has any.
+
+    A commit empties it.
+    """
     cursor.execute(sections("history")["scratch"])
+    while cursor.nextset():
+        pass  # the last statement's result is the answer
+    has_events: bool = cursor.fetchone()[0]
+    return has_events
+
+
+def prepare_gathering(cursor: Any) -> None:
+    """Create this connection's scratch table for events of a part if needed, and empty it. So does a commit."""
+    cursor.execute(sections("history")["scratch_gathered"])
 
 
 def write_rows(cursor: Any, file: Path) -> None:

@@ -1,9 +1,15 @@
 -- Sealing: settled events leave the ledger for immutable parts, after a part was read back and found equal.
 
--- :scratch  `gathered` are events to write, in the order of a part. `sealed` are events that were read from parts.
-CREATE TEMPORARY TABLE IF NOT EXISTS gathered (LIKE events_event) ON COMMIT DELETE ROWS;
+-- :scratch  `sealed` are events that were read from parts. A commit empties it. Returns whether it has any.
 CREATE TEMPORARY TABLE IF NOT EXISTS sealed (LIKE events_event) ON COMMIT DELETE ROWS;
-CREATE INDEX IF NOT EXISTS sealed_usage ON sealed (customer_id, event_name, occurred_at);
+SELECT EXISTS (SELECT FROM sealed)
+
+-- :index  Few events are read faster without an index, which each of them and each commit would have to update.
+CREATE INDEX IF NOT EXISTS sealed_usage ON sealed (customer_id, event_name, occurred_at)
+
+-- :scratch_gathered  `gathered` are events to write, in the order of a part. Most readers don't need it, and a commit
+-- empties every scratch table that the session has.
+CREATE TEMPORARY TABLE IF NOT EXISTS gathered (LIKE events_event) ON COMMIT DELETE ROWS;
 DELETE FROM gathered
 
 -- :gather  Sealable events of a range of arrival: they counted at once, and nothing touched them since. Events that
@@ -58,8 +64,10 @@ FROM unnest(%(event_ids)s::text[]) AS sent (event_id)
 JOIN events_knownid AS known ON known.key = events_key(sent.event_id)
 WHERE known.part IS NOT NULL
 
--- :meeting  The parts whose times meet those of a selection.
-SELECT selection.place, part.id, part.name
+-- :meeting  The parts whose times meet those of a selection, and whether the ledger may have events of them. Keeps them
+-- as they are until the transaction ends.
+SELECT
+    selection.place, part.id, part.name, part.state = 2 OR part.returned > 0, pg_advisory_xact_lock_shared(%(lock)s, part.id)
 FROM unnest(
     %(places)s::int[], %(parts)s::int[], %(starts)s::timestamptz[], %(ends)s::timestamptz[], %(first_ids)s::bigint[], %(last_ids)s::bigint[]
 ) AS selection (place, part, start, "end", first_id, last_id)
@@ -69,6 +77,9 @@ JOIN events_sealedpart AS part
     AND (selection."end" IS NULL OR part.occurred_from < selection."end")
     AND (selection.first_id IS NULL OR part.first_event <= selection.last_id AND part.last_event > selection.first_id)
 ORDER BY selection.place, part.id
+
+-- :analyze
+ANALYZE sealed (customer_id, event_name, occurred_at)
 
 -- :add
 INSERT INTO sealed ({columns})

@@ -86,8 +86,8 @@ def test_a_reader_counts_an_event_once_that_returns_while_it_reads(calls, monkey
     seal_all()
     real = reading.load
 
-    def load_and_let_it_return(selections):
-        result = real(selections)
+    def load_and_let_it_return(selections, **options):
+        result = real(selections, **options)
         if threading.current_thread() is threading.main_thread():
             in_thread(void_event, find_event_in_thread(event_id), reason="Wrong", now=NOON)
         return result
