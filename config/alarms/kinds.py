@@ -25,6 +25,7 @@ class AlarmKind(models.TextChoices):
     CLOCK_DIFFERS = "clock_differs", "A clock differs"
     LOCK_HELD = "lock_held", "A session holds a lock"
     DATABASE_STOPPED = "database_stopped", "PostgreSQL stopped"
+    WRITES_REFUSED = "writes_refused", "PostgreSQL refuses to write"
     BROKER_FILE = "broker_file", "A message of the broker was set aside"
     BACKUP_OLD = "backup_old", "The last backup is too old"
     BACKUP_FAILED = "backup_failed", "A backup or its verification failed"

@@ -1,5 +1,6 @@
 """Raise, clear and acknowledge alarms. All are safe to repeat and to run concurrently."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -33,14 +34,17 @@ class Finding:
     url: str = ""
 
 
-def raise_alarm(finding: Finding, *, now: datetime) -> Alarm:
-    """Open an alarm, or note that the open one was seen again; return it. Only opening it sends a webhook."""
+def raise_alarm(finding: Finding, *, now: datetime, earlier: Mapping[str, Any] | None = None) -> Alarm:
+    """Open an alarm, or note that the open one was seen again; return it. Only opening it sends a webhook.
+
+    `earlier` has values of an alarm that couldn't be stored when it opened: its ID, when it opened and was mailed.
+    """
     about = finding.about[:LONGEST_ABOUT]
     texts: dict[str, Any] = {"message": finding.message, "what_to_do": finding.what_to_do, "url": finding.url}
     same = Alarm.objects.open().filter(kind=finding.kind, about=about)
     with transaction.atomic():
         while not same.update(seen_at=now, **texts):
-            new = Alarm(kind=finding.kind, about=about, opened_at=now, seen_at=now, **texts)
+            new = Alarm(kind=finding.kind, about=about, seen_at=now, **texts, **{"opened_at": now, **(earlier or {})})
             Alarm.objects.bulk_create([new], ignore_conflicts=True)
             if opened := same.filter(public_id=new.public_id).first():
                 emit(WebhookEvent.ALARM_OPENED, "alarm", [opened.pk], at=now)

@@ -1,8 +1,9 @@
 """Threads of each web process that do what no task can: watch that the worker and beat are alive, and PostgreSQL.
 
 The checks for alarms are a schedule. If beat or the worker is silent, or their queue is blocked, a web process runs the
-checks instead, sends the emails, and delivers webhooks. While the database doesn't respond, alarms can't be stored:
-the process sends the email itself. The heartbeat has its own thread, so that a slow mail server doesn't stop it.
+checks instead, sends the emails, and delivers webhooks. While the database doesn't respond, or refuses to write, alarms
+can't be stored: the process sends the notices itself. The heartbeat has its own thread, so that a slow mail server
+doesn't stop it.
 """
 
 import logging
@@ -20,9 +21,11 @@ from config.alarms.mail import STAND_IN_MAIL_LOCK, send_notices
 from config.alarms.pace import paced
 from config.alarms.raising import Finding, clear_alarm, raise_alarm
 from config.db.clock import read_database_clock
+from config.db.errors import describe_error
 from config.monitoring.heartbeats import PERIOD_S, Pulse, is_silent, write_briefly
 from config.monitoring.models import Process
-from config.monitoring.outage import Outage
+from config.monitoring.outages.unreachable import Outage
+from config.monitoring.outages.unstored import Unstored, clear_shown
 from config.monitoring.rounds import STAND_IN_LOCK, run_round
 from config.monitoring.standby import COMMITS_WAIT, commits_wait
 from config.office.links import admin_url
@@ -45,12 +48,15 @@ class Watcher:
         self._stopping = threading.Event()
         self._pulse = Pulse(Process.WEB, write_briefly)
         self._outage = Outage()
+        self._unstored = Unstored()
         self._threads: list[threading.Thread] = []
         self._checks_from = timezone.now() + STARTING
         self._database_started_at: datetime | None = None
 
     def start(self) -> None:
         self._checks_from = timezone.now() + STARTING
+        self._outage.prepare()
+        self._unstored.prepare()
         for name, step in (("heartbeat", self.beat), ("watcher", self.look)):
             thread = threading.Thread(target=self._repeat, args=[step], name=name, daemon=True)
             self._threads.append(thread)
@@ -96,18 +102,29 @@ class Watcher:
             self._note_start(started_at, now)
             if timezone.now() > self._checks_from:
                 stand_in(now=now)
+            self._note_stored()
         except Error as error:
             logger.warning("The checks for alarms failed: %s", error)
+            connection.close()
+            self._unstored.note(describe_error(error), now=now)
 
     def _note_start(self, started_at: datetime, now: datetime) -> None:
         """Raise an alarm if the database was started again since the last look. Clear it after ten minutes."""
         is_new = self._database_started_at not in (None, started_at)
-        self._database_started_at = started_at
         if is_new:
             raise_alarm(describe_restart(started_at), now=now)
             send_notices(now=now, lock=STAND_IN_MAIL_LOCK)
         elif now - started_at > RESTART_SHOWN:
             clear_alarm(AlarmKind.DATABASE_STOPPED, now=now)
+        self._database_started_at = started_at  # last, so that an alarm that can't be stored is raised at the next look
+
+    def _note_stored(self) -> None:
+        """Store the alarm about a database that refused to write, once a round of checks was stored again."""
+        now = read_database_clock()
+        if self._unstored.is_noted() and not is_silent(Process.CHECKS, now=now):
+            self._unstored.end(now=now)
+            send_notices(now=now, lock=STAND_IN_MAIL_LOCK)
+        clear_shown(now=now)
 
 
 def read_database_start() -> datetime:

@@ -20,7 +20,8 @@ from django.views.decorators.http import require_safe
 from config.limits import MIB
 from config.monitoring.disk import EXTEND_DISK
 from config.monitoring.locks import END_SESSION
-from config.monitoring.outage import CHECK_POSTGRES
+from config.monitoring.outages.unreachable import CHECK_POSTGRES
+from config.monitoring.outages.unstored import MAKE_ROOM
 from config.monitoring.standby import COMMITS_WAIT, RETURN_STANDBY, commits_wait
 from config.timeouts import is_timeout
 
@@ -29,12 +30,14 @@ LEAST_FREE = 64 * MIB
 WAITED_S, SILENT_S = 60, 45
 UNREACHABLE = "The database can't be reached."
 LOCKED = "The events inbox is locked by another session."
+READ_ONLY = "The database is read-only."
 NOT_MIGRATED = "The database isn't migrated: the events inbox is missing."
 MIGRATE = "Run manage.py migrate, then restart web, worker and beat."
 WHAT_TO_DO = {
     UNREACHABLE: CHECK_POSTGRES,
     LOCKED: END_SESSION,
     NOT_MIGRATED: MIGRATE,
+    READ_ONLY: MAKE_ROOM,
     COMMITS_WAIT: RETURN_STANDBY,
 }
 READ_COUNTING = """
@@ -96,9 +99,12 @@ def find_unready_reason() -> str:
     table = _table_of("events.InboxRequest")
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [table])
-            if not cursor.fetchone()[0]:
+            cursor.execute("SELECT to_regclass(%s) IS NOT NULL, current_setting('transaction_read_only')", [table])
+            is_migrated, is_read_only = cursor.fetchone()
+            if not is_migrated:
                 return NOT_MIGRATED
+            if is_read_only == "on":
+                return READ_ONLY
             cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_S}s'")
             cursor.execute(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE")  # as storing an event does
         if commits_wait():

@@ -65,7 +65,7 @@ def deliver_due(*, now: datetime, longest_s: float = LONGEST_S) -> int:
                 busy = {delivery.endpoint_id for delivery, _ in in_flight.values()}
                 for delivery in claim(clock.now(), busy=busy, room=THREADS - len(in_flight)):
                     began = clock.now()
-                    in_flight[pool.submit(_send, delivery, began)] = (delivery, began)
+                    in_flight[pool.submit(send_message, delivery.message, delivery.endpoint, began)] = (delivery, began)
             if not in_flight:
                 return tries
             done, _ = wait(in_flight, return_when=FIRST_COMPLETED)
@@ -86,8 +86,8 @@ def claim(now: datetime, *, busy: Collection[int] = (), room: int = THREADS) -> 
     return list(WebhookDelivery.objects.filter(pk__in=ids).select_related("message", "endpoint").order_by("pk"))
 
 
-def _send(delivery: WebhookDelivery, at: datetime) -> PostResult:
-    message, endpoint = delivery.message, delivery.endpoint
+def send_message(message: WebhookMessage, endpoint: WebhookEndpoint, at: datetime) -> PostResult:
+    """Send a message, signed with the endpoint's secret and, for a while, the one that it replaced."""
     secrets = [endpoint.secret]
     if endpoint.old_secret and endpoint.old_secret_until and endpoint.old_secret_until > at:
         secrets.append(endpoint.old_secret)

@@ -39,14 +39,19 @@ def emit(event: WebhookEvent, object_type: str, objects: Sequence[Any], *, at: d
     """
     if not connection.in_atomic_block:
         raise NotInTransaction(event)
-    receives = Q(event_types=[]) | Q(event_types__contains=[event])
-    endpoints = list(WebhookEndpoint.objects.filter(receives, is_enabled=True).order_by("pk"))
+    endpoints = list_receivers(event)
     if not endpoints or not objects:
         return 0
     payload = _renderers[object_type](objects, at)
     messages = [message_of(event, object_type, object_id, body, at=at) for object_id, body in payload]
     send_to(endpoints, messages)
     return len(messages)
+
+
+def list_receivers(event: WebhookEvent) -> list[WebhookEndpoint]:
+    """Return the enabled endpoints that receive the event."""
+    receives = Q(event_types=[]) | Q(event_types__contains=[event])
+    return list(WebhookEndpoint.objects.filter(receives, is_enabled=True).order_by("pk"))
 
 
 def message_of(

@@ -13,7 +13,8 @@ from config.alarms.models import Alarm
 from config.monitoring.disk import EXTEND_DISK
 from config.monitoring.heartbeats import write_heartbeat
 from config.monitoring.models import Heartbeat, Process, TaskRecord
-from config.monitoring.outage import CHECK_POSTGRES
+from config.monitoring.outages.unreachable import CHECK_POSTGRES
+from config.monitoring.outages.unstored import MAKE_ROOM
 from config.server import health
 
 pytestmark = pytest.mark.django_db
@@ -80,6 +81,7 @@ def test_what_isnt_set_is_named(settings: Settings):
         ("is_disk_full", True, EXTEND_DISK),
         ("find_unready_reason", health.UNREACHABLE, CHECK_POSTGRES),
         ("find_unready_reason", health.NOT_MIGRATED, health.MIGRATE),
+        ("find_unready_reason", health.READ_ONLY, MAKE_ROOM),
         ("find_missing_migration", "The migration events.0099 isn't applied.", health.MIGRATE),
     ],
 )

@@ -94,9 +94,10 @@ def test_the_watcher_notes_an_outage_and_its_end(
     with monkeypatch.context() as patch:
         patch.setattr(watcher, "read_database_clock", refuse)
         watching.look()
-    assert (tmp_path / "alive" / "outage").exists()
+    shared = tmp_path / "watcher" / "outage"
+    assert shared.read_text().strip()
     watching.look()
-    assert not (tmp_path / "alive" / "outage").exists()
+    assert not shared.read_text().strip()
 
 
 def test_a_database_that_was_restarted_is_an_alarm_for_ten_minutes(

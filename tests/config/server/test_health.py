@@ -95,6 +95,12 @@ def test_the_server_is_not_ready_while_commits_wait_for_a_standby(client: Client
     assert (status, body["reason"]) == (503, "Commits wait for a standby.")
 
 
+def test_the_server_is_not_ready_while_the_database_is_read_only(client: Client):
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL transaction_read_only = on")
+    assert ask(client)[1]["reason"] == "The database is read-only."
+
+
 def test_the_server_is_not_ready_with_a_full_disk(client: Client, monkeypatch: pytest.MonkeyPatch):
     assert health.is_disk_full() is False
     monkeypatch.setattr(health, "is_disk_full", lambda: True)

@@ -11,7 +11,8 @@ from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
 from pytest_django import Settings
 
-from config.monitoring.outage import Outage
+from config.monitoring.outages.times import SIZE
+from config.monitoring.outages.unreachable import Outage
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 DAY_S = 86_400
@@ -74,10 +75,10 @@ def test_an_outage_is_mailed_if_the_folder_cant_be_written(settings: Settings, t
 
 
 @contextmanager
-def full_disk() -> Iterator[None]:
-    """Let every write to a file fail inside the block."""
+def full_disk(limit: int = 0) -> Iterator[None]:
+    """Let every write beyond so many bytes of a file fail inside the block."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
         yield
     finally:
@@ -93,9 +94,19 @@ def test_an_outage_is_mailed_once_if_the_disk_is_full():
     assert len(mail.outbox) == 2
 
 
+def test_the_file_of_a_process_that_started_in_time_needs_no_more_space():
+    first, second = Outage(), Outage()
+    first.prepare()
+    with full_disk(SIZE):
+        noted = [*note(first, 0), *note(second, 5), *note(first, 61), *note(second, 66)]
+        ended = [second.end(), first.end()]
+    assert (noted, ended) == ([False, False, True, False], [True, False])
+    assert len(mail.outbox) == 2
+
+
 def test_a_file_that_was_cut_off_is_ignored(tmp_path: Path):
-    (tmp_path / "alive").mkdir()
-    (tmp_path / "alive" / "outage").write_text("2026-03-10T12:0")
+    (tmp_path / "watcher").mkdir()
+    (tmp_path / "watcher" / "outage").write_text("2026-03-10T12:0")
     assert note(Outage(), 0, 60) == [False, True]
 
 
