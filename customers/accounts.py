@@ -64,7 +64,7 @@ def _check_archived(customer: Customer) -> None:
     archived = Customer.objects.filter(external_id=customer.external_id, state=CustomerState.ARCHIVED).first()
     if archived is not None:
         message = (
-            f"{archived} has this external ID and is archived. Activate it: on its page in the admin, "
+            f"{archived} has this external customer ID and is archived. Activate it: on its page in the admin, "
             f"or with POST /v1/customers/{archived.public_id}/activate."
         )
         raise ValidationError({"external_id": ValidationError(message, code="unique")})

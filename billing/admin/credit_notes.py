@@ -54,7 +54,7 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
         ("finalized_at", RangeDateTimeFilter),
     )
     search_fields = ("number", "public_id", "invoice__number", "customer__name", "customer__external_id")
-    search_help_text = "Number, invoice number, or the customer's name or external ID"
+    search_help_text = "Number, invoice number, or the customer's name or external customer ID"
     ordering = ("-pk",)
     actions_detail = ("pdf_one", "email_one", "finalize_one", "refund_one", "void_one")
     export_columns = (
@@ -63,7 +63,7 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
         ("Status", lambda note: note.get_state_display()),
         ("Invoice", lambda note: note.invoice.number),
         ("Customer", lambda note: note.customer.name),
-        ("External ID", lambda note: note.customer.external_id),
+        ("External customer ID", lambda note: note.customer.external_id),
         ("Reason", lambda note: note.get_reason_display()),
         ("Currency", "currency"),
         ("Before tax", rounded("subtotal")),

@@ -64,7 +64,7 @@ class RunFindingAdmin(LongListAdmin):
         ("run", AutocompleteSelectFilter),
     )
     search_fields = ("subscription__customer__name", "subscription__customer__external_id", "subscription__public_id")
-    search_help_text = "Customer's name or external ID, or subscription ID"
+    search_help_text = "Customer's name or external customer ID, or subscription ID"
     export_columns = COLUMNS
     empty_title = "No findings"
     empty_text = "A dry run lists the invoices it expects here. Start one under Billing → Runs."

@@ -32,7 +32,7 @@ def first_steps() -> Iterator[SetupStep]:
     )
     yield SetupStep(
         "Create a customer and a subscription",
-        "Your events carry the customer's external ID.",
+        "Your events carry the external customer ID.",
         _subscription_url(),
         Subscription.objects.exists(),
     )

@@ -78,7 +78,7 @@ class LateAdjustmentAdmin(LateDecisions, WrittenBySystem, OfficeAdmin):
         "feature__name",
         "invoice__number",
     )
-    search_help_text = "Customer's name or external ID, feature, or number of the corrected invoice"
+    search_help_text = "Customer's name or external customer ID, feature, or number of the corrected invoice"
     ordering = ("-pk",)
     actions = ("approve_selected", "ignore_selected", "take_up_selected")
     actions_detail = ("approve_one", "waive_one", "reopen_one")

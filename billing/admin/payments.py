@@ -125,7 +125,7 @@ class PaymentAdmin(NeverChanged, OfficeAdmin):
         ("ID", "public_id"),
         ("Date", "received_on"),
         ("Customer", lambda payment: payment.invoice.customer.name),
-        ("External ID", lambda payment: payment.invoice.customer.external_id),
+        ("External customer ID", lambda payment: payment.invoice.customer.external_id),
         ("Invoice", lambda payment: payment.invoice.number),
         ("Kind", lambda payment: payment.get_kind_display()),
         ("Currency", "currency"),

@@ -47,7 +47,7 @@ class BillingStateAdmin(DeclaredLookups, WrittenBySystem, ModelAdmin):
     list_filter_submit = True
     list_per_page = 50
     search_fields = ("subscription__public_id", "subscription__customer__name", "subscription__customer__external_id")
-    search_help_text = "Customer's name or external ID, or subscription ID"
+    search_help_text = "Customer's name or external customer ID, or subscription ID"
     ordering = ("-parked_at", "due_at")
     actions = ("retry_selected",)
     actions_detail = ("retry_one",)

@@ -65,7 +65,7 @@ class WalletEntryAdmin(NeverChanged, OfficeAdmin):
         ("at", RangeDateTimeFilter),
     )
     search_fields = ("wallet__customer__name", "wallet__customer__external_id", "invoice__number", "public_id")
-    search_help_text = "Customer's name or external ID, invoice number or transaction ID"
+    search_help_text = "Customer's name or external customer ID, invoice number or transaction ID"
     ordering = ("-pk",)
     fields = (
         *("at", "customer", "wallet", "kind", "show_amount", "show_after", "grant", "invoice", "reason", "by"),
@@ -76,7 +76,7 @@ class WalletEntryAdmin(NeverChanged, OfficeAdmin):
         ("ID", "public_id"),
         ("Time (UTC)", "at"),
         ("Customer", "wallet__customer__name"),
-        ("External ID", "wallet__customer__external_id"),
+        ("External customer ID", "wallet__customer__external_id"),
         ("Type", lambda entry: entry.get_kind_display()),
         ("Amount", rounded("amount", "wallet__currency")),
         ("Balance after", rounded("balance_after", "wallet__currency")),

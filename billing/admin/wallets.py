@@ -73,7 +73,7 @@ class WalletAdmin(OfficeAdmin):
         ("customer", AutocompleteSelectFilter),
     )
     search_fields = ("customer__name", "customer__external_id", "name", "public_id")
-    search_help_text = "Customer's name or external ID, or the wallet's name or ID"
+    search_help_text = "Customer's name or external customer ID, or the wallet's name or ID"
     ordering = ("customer__name", "priority", "pk")
     autocomplete_fields = ("customer",)
     inlines = (EntriesInline, GrantsInline)
@@ -86,7 +86,7 @@ class WalletAdmin(OfficeAdmin):
     export_columns = (
         ("ID", "public_id"),
         ("Customer", "customer__name"),
-        ("External ID", "customer__external_id"),
+        ("External customer ID", "customer__external_id"),
         ("Name", "name"),
         ("Currency", "currency"),
         ("Balance", rounded("usable")),

@@ -1,4 +1,4 @@
-"""Aliases of customers' external IDs."""
+"""Aliases of external customer IDs."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from customers.models import Customer, CustomerAlias
 
 @admin.register(CustomerAlias)
 class CustomerAliasAdmin(OfficeAdmin):
-    """Wrong external IDs that clients send, and the customers they stand for."""
+    """Wrong external customer IDs that clients send, and the customers they stand for."""
 
     list_display = ("alias", "customer", "reason", "created_by", "created_at")
     list_select_related = ("customer", "created_by")
@@ -25,16 +25,18 @@ class CustomerAliasAdmin(OfficeAdmin):
     fields = ("alias", "customer", "reason", "created_by", "created_at")
     readonly_fields = ("created_by", "created_at")
     export_columns = (
-        ("External ID as sent", "alias"),
+        ("External customer ID as sent", "alias"),
         ("Customer", "customer__name"),
-        ("External ID", "customer__external_id"),
+        ("External customer ID", "customer__external_id"),
         ("Reason", "reason"),
         ("Created by", "created_by__username"),
         ("Created at (UTC)", "created_at"),
     )
     empty_icon = "alt_route"
     empty_title = "No customer aliases"
-    empty_text = "If a client sends a wrong external ID and can't be fixed soon, map the ID to the customer here."
+    empty_text = (
+        "If a client sends a wrong external customer ID and can't be fixed soon, map the ID to the customer here."
+    )
 
     def get_fields(self, request: HttpRequest, obj: CustomerAlias | None = None) -> tuple[str, ...]:
         return self.fields if obj else tuple(name for name in self.fields if name not in self.readonly_fields)
@@ -66,5 +68,7 @@ class CustomerAliasAdmin(OfficeAdmin):
 def _clean_alias(form: Any) -> str:
     alias: str = form.cleaned_data["alias"]
     if owner := Customer.objects.filter(external_id=alias).first():
-        raise ValidationError(f"This is the external ID of {owner}. Mapping it would take events from that customer.")
+        raise ValidationError(
+            f"This is the external customer ID of {owner}. Mapping it would take events from that customer."
+        )
     return alias

@@ -97,7 +97,7 @@ class SubscriptionsInline(ReadOnlyInline):
 
 
 class AliasesInline(ReadOnlyInline):
-    """Wrong external IDs that count for this customer."""
+    """Wrong external customer IDs that count for this customer."""
 
     model = CustomerAlias
     fields = ("alias", "reason", "created_by", "created_at")
@@ -112,7 +112,7 @@ class AliasesInline(ReadOnlyInline):
 
 @admin.register(Customer)
 class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
-    """A customer, known to client systems by an external ID."""
+    """A customer, known to client systems by an external customer ID."""
 
     list_display = ("show_name", "show_running", "billing_currency", "timezone", "show_state", "show_created")
     list_filter = (
@@ -124,7 +124,7 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
         ("created_at", RangeDateTimeFilter),
     )
     search_fields = ("name", "external_id", "email", "public_id", "aliases__alias")
-    search_help_text = "Name, external ID, email, alias or ID"
+    search_help_text = "Name, external customer ID, email, alias or ID"
     ordering = ("name", "pk")
     autocomplete_fields = ("parent",)
     inlines: tuple[Any, ...] = (SubscriptionsInline, AliasesInline)
@@ -155,7 +155,7 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
     empty_icon = "groups"
     empty_title = "No customers yet"
     empty_text = (
-        "Add a customer with the external ID that your events contain, import a list, or use the API. "
+        "Add a customer with the external customer ID that your events contain, import a list, or use the API. "
         "Events that arrived earlier are kept, and you can replay them once the customer exists."
     )
     change_form_before_template = "admin/customers/customer/notices.html"

@@ -1,4 +1,4 @@
-"""Import customers from a CSV or Excel file: create new customers and update those with a known external ID.
+"""Import customers from a CSV or Excel file: create new customers and update those with a known external customer ID.
 
 The list's export and the import share `COLUMNS`, so an exported file can be edited and imported again.
 """
@@ -17,7 +17,7 @@ from customers.accounts import save_customer
 from customers.models import Customer
 
 COLUMNS = {
-    "external_id": "External ID",
+    "external_id": "External customer ID",
     "name": "Name",
     "email": "Email",
     "contact": "Contact",
@@ -116,7 +116,7 @@ def field_names(headings: list[str]) -> list[str]:
     """Return the field of each heading: the export's heading or the field's name, in any case and punctuation.
 
     Columns that are exported for reading only keep their heading, and the import leaves them out. Raises
-    ValidationError, naming the columns, if some are unknown, named twice, or the external ID is missing.
+    ValidationError, naming the columns, if some are unknown, named twice, or the external customer ID is missing.
     """
     by_heading = {_letters(name): field for field, heading in COLUMNS.items() for name in (field, heading)}
     calculated = {_letters(heading) for heading, _ in CALCULATED_COLUMNS}
@@ -128,7 +128,7 @@ def field_names(headings: list[str]) -> list[str]:
             "Rename or remove the others."
         )
     if "external_id" not in fields:
-        raise ValidationError("The file has no column External ID, which says which customer a row is about.")
+        raise ValidationError("The file has no column External customer ID, which says which customer a row is about.")
     if twice := sorted({name for name in fields if name in COLUMNS and fields.count(name) > 1}):
         raise ValidationError(f"These columns come twice: {', '.join(COLUMNS[name] for name in twice)}.")
     return fields

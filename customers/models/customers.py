@@ -36,7 +36,7 @@ class Customer(Stamped):
 
     public_id = PublicIdField("cust")
     external_id = models.CharField(
-        "external customer id",
+        "external customer ID",
         max_length=255,
         unique=True,
         help_text="The external_customer_id that your events carry. Case-sensitive. It can't be changed later.",
@@ -125,7 +125,7 @@ class Customer(Stamped):
             models.CheckConstraint(
                 name="customer_external_id_trimmed",
                 condition=~Q(external_id="") & ~Q(external_id__regex=r"^\s|\s$"),
-                violation_error_message="Enter an external customer id that doesn't start or end with a space.",
+                violation_error_message="Enter an external customer ID that doesn't start or end with a space.",
             ),
             models.CheckConstraint(
                 name="customer_not_own_parent",
@@ -172,7 +172,7 @@ class Customer(Stamped):
 class CustomerAlias(Stamped):
     """A wrong external id that senders use, mapped to the right customer. The ledger keeps the id as sent."""
 
-    alias = models.CharField("external id as sent", max_length=255, unique=True)
+    alias = models.CharField("external customer ID as sent", max_length=255, unique=True)
     customer = models.ForeignKey(Customer, models.PROTECT, related_name="aliases")
     reason = models.CharField(max_length=255, blank=True)
     created_by = models.ForeignKey(

@@ -196,7 +196,7 @@ class SourceFilter(ExactTextFilter):
 
 
 class ExternalIdFilter(ExactTextFilter):
-    """Filter by a customer's external ID, including the aliases of the customer."""
+    """Filter by external customer ID, including the aliases of the customer."""
 
     title = "external customer ID"
     parameter_name = column = "external_customer_id"

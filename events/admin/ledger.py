@@ -89,7 +89,7 @@ class EventAdmin(LongListAdmin):
     shows_history = True  # of replays and voiding
     list_select_related = ("customer",)
     search_fields = ("event_id",)
-    search_help_text = "Exact event ID or customer ID"
+    search_help_text = "Exact event ID or external customer ID"
     list_before_template = "admin/events/event/dashboard.html"
     change_form_before_template = "admin/events/event/detail.html"
     actions_detail = ("debug_event", "replay_event", "void")
@@ -122,7 +122,7 @@ class EventAdmin(LongListAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Event], search_term: str
     ) -> tuple[QuerySet[Event], bool]:
-        """Find the event with this ID, or the events of the customer with this external ID, by exact match."""
+        """Find the event with this ID, or the events of the customer with this external customer ID, by exact match."""
         term = search_term.strip()
         if not term:
             return queryset, False

@@ -45,12 +45,12 @@ def _unknown_customer(context: Context) -> DiagnosisStep:
         parameters={"external_id": sent, "name": sent},
     )
     if match.near is None or match.suspected is None:
-        sentence = f"No customer has the external id {wording.quoted(sent)} or a similar one."
+        sentence = f"No customer has the external customer ID {wording.quoted(sent)} or a similar one."
         return DiagnosisStep(StepKey.CUSTOMER, Status.FAIL, sentence, Reason.UNKNOWN_CUSTOMER, evidence, fixes=[create])
     similar = match.suspected
     evidence.append(_customer_evidence(similar, "Probably meant"))
     sentence = (
-        f"No customer has the external id {wording.quoted(sent)}; {wording.quoted(similar.external_id)} "
+        f"No customer has the external customer ID {wording.quoted(sent)}; {wording.quoted(similar.external_id)} "
         f"({similar.name}) {match.near.how}. The steps below assume that {similar.name} was meant."
     )
     mapping = Fix(

@@ -65,7 +65,7 @@ class MapCustomer(Action):
     def fields(self) -> tuple[Field, ...]:
         if self.text("customer"):
             return ()
-        return (Field("meant", "External id of the intended customer"),)
+        return (Field("meant", "External customer ID of the intended customer"),)
 
     def apply(self, *, now: datetime, by: User | None, reason: str) -> None:
         map_external_id(self.text("alias"), self._customer(), by=by, reason=reason)
@@ -78,7 +78,7 @@ class MapCustomer(Action):
             return self.row(Customer, "customer")
         customer = Customer.objects.filter(external_id=self.text("meant")).first()
         if customer is None:
-            raise FixRefused(f"No customer has the external id “{self.text('meant')}”.")
+            raise FixRefused(f"No customer has the external customer ID “{self.text('meant')}”.")
         return customer
 
     def listed(self) -> dict[str, str]:
@@ -105,7 +105,7 @@ class ActivateCustomer(Action):
         external_id = self.text("external_id")
         customer = Customer.objects.filter(Q(external_id=external_id) | Q(aliases__alias=external_id)).first()
         if customer is None:
-            raise FixRefused(f"No customer has the external id “{external_id}” any longer.")
+            raise FixRefused(f"No customer has the external customer ID “{external_id}” any longer.")
         return customer
 
     def listed(self) -> dict[str, str]:

@@ -93,7 +93,7 @@ def _customers(external_ids: Sequence[str]) -> tuple[Customer, ...]:
         raise QueryRefused(f"Choose at most {MOST_CUSTOMERS} customers, or none for all customers.")
     customers = {customer.external_id: customer for customer in Customer.objects.filter(external_id__in=names)}
     if missing := [name for name in names if name not in customers]:
-        raise QueryRefused(f"No customer has the external id {', '.join(map(wording.quoted, missing))}.")
+        raise QueryRefused(f"No customer has the external customer ID {', '.join(map(wording.quoted, missing))}.")
     return tuple(customers[name] for name in names)
 
 

@@ -52,7 +52,7 @@ def test_1a_a_filter_mismatch_is_reported_as_such(staff_client):
 
 def test_1b_an_unknown_customer_is_created(guide):
     event_id = guide.accepted(external_customer_id="newcomer")
-    assert "No customer has the external id “newcomer” or a similar one." in guide.page(event_id)
+    assert "No customer has the external customer ID “newcomer” or a similar one." in guide.page(event_id)
     page = guide.fix(event_id, "Create the customer “newcomer”", name="Newcomer", timezone="UTC", currency="")
     check_proof(guide, page, event_id, "0")
     assert Customer.objects.filter(external_id="newcomer", name="Newcomer").exists()

@@ -115,7 +115,7 @@ class CouponApplicationAdmin(OfficeAdmin):
         ("customer", AutocompleteSelectFilter),
     )
     search_fields = ("coupon__code", "customer__name", "customer__external_id", "public_id")
-    search_help_text = "Code, or the customer's name or external ID"
+    search_help_text = "Code, or the customer's name or external customer ID"
     ordering = ("-pk",)
     autocomplete_fields = ("coupon", "customer", "subscription")
     inlines = (UsesInline,)
@@ -124,7 +124,7 @@ class CouponApplicationAdmin(OfficeAdmin):
         ("ID", "public_id"),
         ("Code", "coupon__code"),
         ("Customer", "customer__name"),
-        ("External ID", "customer__external_id"),
+        ("External customer ID", "customer__external_id"),
         ("Subscription", lambda application: application.subscription.public_id if application.subscription else ""),
         ("Invoices reduced", "used"),
         ("From (UTC)", "starts_at"),

@@ -19,7 +19,7 @@ from config.office.pages import AdminPage
 
 PER_PAGE = 100
 AGE_COLORS = (ChartColor.GOOD, ChartColor.CAUTION, *[ChartColor.BAD] * (len(BUCKETS) - 2))
-HEADINGS = ("Customer", "External ID", "Currency", *TITLES.values(), "Total", "Invoices", "Unapplied payments")
+HEADINGS = ("Customer", "External customer ID", "Currency", *TITLES.values(), "Total", "Invoices", "Unapplied payments")
 
 
 class AgingPage(AdminPage):

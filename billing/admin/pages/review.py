@@ -42,7 +42,7 @@ PER_PAGE = 50
 MOST_LISTED = 200
 MOST_CAUSES = 3
 RESULT_KEY = "finalized_selection"
-HEADINGS = ("Invoice ID", "Number", "Customer", "External ID", "Currency", "Total", "Outcome", "Reason")
+HEADINGS = ("Invoice ID", "Number", "Customer", "External customer ID", "Currency", "Total", "Outcome", "Reason")
 
 
 class ReviewPage(AdminPage):

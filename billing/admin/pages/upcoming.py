@@ -68,7 +68,7 @@ class UpcomingPage(AdminPage):
 
 
 def search_subscriptions(search: str, now: datetime) -> QuerySet[Subscription]:
-    """Find active subscriptions by the customer's name or external ID, or by subscription ID."""
+    """Find active subscriptions by the customer's name or external customer ID, or by subscription ID."""
     subscriptions = Subscription.objects.live(now).with_current(now).select_related("customer")
     if search:
         is_customer = Q(customer__name__icontains=search) | Q(customer__external_id__icontains=search)

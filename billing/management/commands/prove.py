@@ -20,7 +20,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         scope = parser.add_mutually_exclusive_group()
         scope.add_argument("--invoice", help="The number or id of an invoice.")
-        scope.add_argument("--customer", help="The external id of a customer.")
+        scope.add_argument("--customer", help="The external customer ID of a customer.")
         scope.add_argument("--month", help="A month such as 2026-09.")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -74,7 +74,7 @@ class SubscriptionAdmin(SubscriptionActions, OfficeAdmin):
         ("ended_at", RangeDateTimeFilter),
     )
     search_fields = ("public_id", "key", "customer__name", "customer__external_id")
-    search_help_text = "Customer, external ID, lookup key or ID"
+    search_help_text = "Customer, external customer ID, lookup key or ID"
     ordering = ("-started_at", "-pk")
     autocomplete_fields = ("customer",)
     inlines: tuple[Any, ...] = ()
@@ -85,7 +85,7 @@ class SubscriptionAdmin(SubscriptionActions, OfficeAdmin):
     export_columns = (
         ("ID", "public_id"),
         ("Customer", "customer__name"),
-        ("External ID", "customer__external_id"),
+        ("External customer ID", "customer__external_id"),
         ("Plan", "current_plan"),
         ("Version", "current_version"),
         ("Status", lambda subscription: SubscriptionStatus(subscription.status).label),

@@ -18,7 +18,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--feature", help="Only this feature: its id (feat_…) or lookup key.")
-        parser.add_argument("--customer", help="Only this customer: the external customer id.")
+        parser.add_argument("--customer", help="Only this customer: the external customer ID.")
         parser.add_argument("--from", dest="start", help="From this time (ISO 8601; UTC without a time zone).")
         parser.add_argument("--to", dest="end", help="Up to this time.")
         parser.add_argument("--apply", action="store_true", help="Correct the hours that differ.")

@@ -320,7 +320,7 @@ def test_transactions_are_exported_as_shown(staff_client, customer):
     answer = staff_client.get(url("billing_walletentry_changelist"), {"_export": "xlsx"})
     sheet = openpyxl.load_workbook(io.BytesIO(answer.getvalue())).active
     rows = list(sheet.values)
-    assert rows[0][2:7] == ("Customer", "External ID", "Type", "Amount", "Balance after")
+    assert rows[0][2:7] == ("Customer", "External customer ID", "Type", "Amount", "Balance after")
     assert rows[1][2:7] == ("Acme", "acme", "Granted", 50, 50)
 
 

@@ -201,7 +201,7 @@ def test_an_external_id_is_mapped_unless_a_customer_has_it(staff_client):
     answers = {"customer": acme.pk, "reason": "Old app"}
 
     refused = staff_client.post(url("customers_customeralias_add"), answers | {"alias": "acme"}).content.decode()
-    assert "This is the external ID of" in refused
+    assert "This is the external customer ID of" in refused
     staff_client.post(url("customers_customeralias_add"), answers | {"alias": "ACME"})
     assert CustomerAlias.objects.get().customer == acme
 
@@ -248,7 +248,7 @@ def test_the_list_is_exported_with_numbers_and_times(staff_client):
     header, row = file.splitlines()
     customer = dict(zip(header.split(","), row.split(","), strict=True))
     assert customer | {
-        "External ID": "acme", "Name": "Acme", "Email": "", "Currency": "", "Billing currency": "USD",
+        "External customer ID": "acme", "Name": "Acme", "Email": "", "Currency": "", "Billing currency": "USD",
         "Time zone": "UTC", "Running subscriptions": "1", "Status": "Active",
     } == customer  # fmt: skip
 
@@ -278,9 +278,9 @@ def upload(client, name, content, number="0"):
     "content",
     [
         "external_id;name;timezone\nacme;Zürich, Inc;Europe/Zurich\n".encode(),
-        "sep=;\r\nExternal ID;Name;Time zone\r\nacme;Zürich, Inc;Europe/Zurich\r\n".encode("cp1252"),
+        "sep=;\r\nExternal customer ID;Name;Time zone\r\nacme;Zürich, Inc;Europe/Zurich\r\n".encode("cp1252"),
         'External Id,NAME,time_zone\nacme,"Zürich, Inc",Europe/Zurich\n'.encode("utf-8-sig"),
-        "External ID\tName\tTime zone\nacme\tZürich, Inc\tEurope/Zurich\n".encode("utf-16"),
+        "External customer ID\tName\tTime zone\nacme\tZürich, Inc\tEurope/Zurich\n".encode("utf-16"),
     ],
 )
 def test_the_separator_and_the_encoding_of_a_file_are_detected(staff_client, content):
@@ -293,9 +293,9 @@ def test_the_separator_and_the_encoding_of_a_file_are_detected(staff_client, con
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ("External ID,Nmae", "Unknown columns: Nmae."),
-        ("Name,Email", "The file has no column External ID"),
-        ("External ID,name,Name", "These columns come twice: Name."),
+        ("External customer ID,Nmae", "Unknown columns: Nmae."),
+        ("Name,Email", "The file has no column External customer ID"),
+        ("External customer ID,name,Name", "These columns come twice: Name."),
     ],
 )
 def test_a_column_that_cannot_be_read_is_named(staff_client, header, message):
