@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -65,13 +65,21 @@ def _of_a_row(pattern: URLPattern, key: Any) -> URLPattern:
 
 
 class RefusedForm(forms.ModelForm):
-    """A form that isn't valid, for the reason why saving it was refused."""
+    """A form that isn't valid, for the reasons why saving it was refused: by field, or under its name for the whole."""
 
-    refusal = ""
+    refusals: ClassVar[dict[str, list[str]]] = {}
 
     def clean(self) -> Any:
-        super().clean()
-        raise ValidationError(self.refusal)
+        cleaned = super().clean()
+        for name, reasons in self.refusals.items():
+            self.add_error(name if name in self.fields else None, reasons)
+        return cleaned
+
+
+def _reasons_of(refusal: Refused | ValidationError) -> dict[str, list[str]]:
+    if isinstance(refusal, Refused):
+        return {NON_FIELD_ERRORS: [str(refusal)]}
+    return refusal.message_dict if hasattr(refusal, "error_dict") else {NON_FIELD_ERRORS: refusal.messages}
 
 
 class BaseAdmin(DeclaredLookups, ModelAdmin):
@@ -110,14 +118,14 @@ class BaseAdmin(DeclaredLookups, ModelAdmin):
         """Show the form again with the reason if saving is refused. Nothing is saved then."""
         try:
             return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]
-        except Refused as refusal:
-            request.refusal = str(refusal)  # type: ignore[attr-defined]  # `get_form` reads it
+        except (Refused, ValidationError) as refusal:
+            request.refusals = _reasons_of(refusal)  # type: ignore[attr-defined]  # `get_form` reads it
             return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)
-        if refusal := getattr(request, "refusal", ""):
-            return type(form.__name__, (RefusedForm, form), {"refusal": refusal})
+        if refusals := getattr(request, "refusals", None):
+            return type(form.__name__, (RefusedForm, form), {"refusals": refusals})
         return form
 
     def delete_view(
