@@ -13,13 +13,12 @@ from catalog.api.filters import AddonFilter
 from catalog.api.plans import ALL, WRITE, expansions
 from catalog.api.serializers.entitlements import EntitlementOut
 from catalog.api.serializers.plans import AddonOut
-from catalog.api.versions import DraftIn, PublishIn, VersionFilter, VersionOut
+from catalog.api.versions import list_versions, lists_versions, open_draft, opens_draft, publish, publishes_draft
 from catalog.models import Addon, Plan
 from catalog.plans import activate_plan, archive_plan
-from catalog.publishing import get_or_create_draft, publish_draft
 from config.api.errors import invalid
 from config.api.fields import TextField
-from config.api.filters import Pages, apply_filters, page, read_expansions
+from config.api.filters import Pages, apply_filters, read_expansions
 from config.api.openapi import Message, listed, operation, search_body
 from config.api.reasons import OptionalReasonIn, reason_in
 from config.api.views import ApiView, get_or_404, read_body
@@ -213,31 +212,13 @@ class AddonVersions(ApiView):
 
     write_scope = WRITE
 
-    @operation(
-        "listAddonVersions",
-        "List the versions of an add-on",
-        tag=TAG,
-        answers={200: listed("AddonVersionList", VersionOut)},
-        filters=VersionFilter,
-        errors=(400, 404),
-    )
+    @lists_versions("listAddonVersions", "an add-on", tag=TAG)
     def get(self, request: Request, addon_id: str) -> Response:
-        rows = addon_of(addon_id).versions.select_related("plan").order_by("-pk")
-        return page(request, rows, VersionFilter, VersionOut)
+        return list_versions(request, addon_of(addon_id))
 
-    @operation(
-        "createAddonVersion",
-        "Open a draft of an add-on",
-        tag=TAG,
-        body=DraftIn,
-        answers={200: VersionOut},
-        errors=(400, 404),
-        example={"is_held": True},
-        description="Copies the newest published version. An existing draft is returned unchanged.",
-    )
+    @opens_draft("createAddonVersion", "an add-on", tag=TAG)
     def post(self, request: Request, addon_id: str) -> Response:
-        held = read_body(request, DraftIn)["is_held"]
-        return Response(VersionOut(get_or_create_draft(addon_of(addon_id), by=None, held=held)).data)
+        return open_draft(request, addon_of(addon_id))
 
 
 class AddonPublication(ApiView):
@@ -245,17 +226,6 @@ class AddonPublication(ApiView):
 
     write_scope = WRITE
 
-    @operation(
-        "publishAddon",
-        "Publish an add-on's draft",
-        tag=TAG,
-        body=PublishIn,
-        answers={200: VersionOut},
-        may_wait=True,
-        errors=(400, 404),
-        example={"reason": "Prices of 2026"},
-        description="Fails (400) if there is no draft, and names every problem of its prices and entitlements.",
-    )
+    @publishes_draft("publishAddon", "an add-on", tag=TAG)
     def post(self, request: Request, addon_id: str) -> Response:
-        addon, note = addon_of(addon_id), reason_in(read_body(request, PublishIn))
-        return Response(VersionOut(publish_draft(addon, note=note, now=timezone.now(), by=None)).data)
+        return publish(request, addon_of(addon_id))

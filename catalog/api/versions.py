@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from catalog.api.plans import TAG, WRITE, plan_of
 from catalog.features import map_event_name, unmap_event_name
-from catalog.models import EventNameAlias, PlanVersion
+from catalog.models import EventNameAlias, Plan, PlanVersion
 from catalog.models.plans import VersionState
 from catalog.publishing import get_or_create_draft, publish_draft
 from config.api.filters import page
@@ -51,47 +51,49 @@ class VersionFilter(filters.FilterSet):
         fields: ClassVar[list[str]] = []
 
 
-class PlanVersions(ApiView):
-    """List a plan's versions, newest first, or open a draft."""
-
-    write_scope = WRITE
-
-    @operation(
-        "listPlanVersions",
-        "List the versions of a plan",
-        tag=TAG,
-        answers={200: listed("PlanVersionList", VersionOut)},
+def lists_versions(name: str, noun: str, *, tag: str) -> Any:
+    """Describe the operation that lists the versions of `noun`, such as "a plan". Its name is that of the list, too."""
+    return operation(
+        name,
+        f"List the versions of {noun}",
+        tag=tag,
+        answers={200: listed(f"{name.removeprefix('list').removesuffix('s')}List", VersionOut)},
         filters=VersionFilter,
         errors=(400, 404),
     )
-    def get(self, request: Request, plan_id: str) -> Response:
-        rows = plan_of(plan_id).versions.select_related("plan").order_by("-pk")
-        return page(request, rows, VersionFilter, VersionOut)
 
-    @operation(
-        "createPlanVersion",
-        "Open a draft of a plan",
-        tag=TAG,
+
+def list_versions(request: Request, plan: Plan) -> Response:
+    """Return the versions of a plan or an add-on, newest first."""
+    return page(request, plan.versions.select_related("plan").order_by("-pk"), VersionFilter, VersionOut)
+
+
+def opens_draft(name: str, noun: str, *, tag: str) -> Any:
+    """Describe the operation that opens a draft of `noun`."""
+    return operation(
+        name,
+        f"Open a draft of {noun}",
+        tag=tag,
         body=DraftIn,
         answers={200: VersionOut},
         errors=(400, 404),
         example={"is_held": True},
         description="Copies the newest published version. An existing draft is returned unchanged.",
     )
-    def post(self, request: Request, plan_id: str) -> Response:
-        held = read_body(request, DraftIn)["is_held"]
-        return Response(VersionOut(get_or_create_draft(plan_of(plan_id), by=None, held=held)).data)
 
 
-class PlanPublication(ApiView):
-    """Publish a plan's draft: it never changes afterward. New subscriptions use it; others keep their version."""
+def open_draft(request: Request, plan: Plan) -> Response:
+    """Open a draft of a plan or an add-on, or return the one that is open."""
+    held = read_body(request, DraftIn)["is_held"]
+    return Response(VersionOut(get_or_create_draft(plan, by=None, held=held)).data)
 
-    write_scope = WRITE
 
-    @operation(
-        "publishPlan",
-        "Publish a plan's draft",
-        tag=TAG,
+def publishes_draft(name: str, noun: str, *, tag: str) -> Any:
+    """Describe the operation that publishes the draft of `noun`."""
+    return operation(
+        name,
+        f"Publish {noun}'s draft",
+        tag=tag,
         body=PublishIn,
         answers={200: VersionOut},
         may_wait=True,
@@ -99,9 +101,36 @@ class PlanPublication(ApiView):
         example={"reason": "Prices of 2026"},
         description="Fails (400) if there is no draft, and names every problem of its prices and entitlements.",
     )
+
+
+def publish(request: Request, plan: Plan) -> Response:
+    """Publish the draft of a plan or an add-on."""
+    note = reason_in(read_body(request, PublishIn))
+    return Response(VersionOut(publish_draft(plan, note=note, now=timezone.now(), by=None)).data)
+
+
+class PlanVersions(ApiView):
+    """List a plan's versions, newest first, or open a draft."""
+
+    write_scope = WRITE
+
+    @lists_versions("listPlanVersions", "a plan", tag=TAG)
+    def get(self, request: Request, plan_id: str) -> Response:
+        return list_versions(request, plan_of(plan_id))
+
+    @opens_draft("createPlanVersion", "a plan", tag=TAG)
     def post(self, request: Request, plan_id: str) -> Response:
-        plan, note = plan_of(plan_id), reason_in(read_body(request, PublishIn))
-        return Response(VersionOut(publish_draft(plan, note=note, now=timezone.now(), by=None)).data)
+        return open_draft(request, plan_of(plan_id))
+
+
+class PlanPublication(ApiView):
+    """Publish a plan's draft: it never changes afterward. New subscriptions use it; others keep their version."""
+
+    write_scope = WRITE
+
+    @publishes_draft("publishPlan", "a plan", tag=TAG)
+    def post(self, request: Request, plan_id: str) -> Response:
+        return publish(request, plan_of(plan_id))
 
 
 class EventNameAliasIn(OptionalReasonIn):
