@@ -1,5 +1,6 @@
 """The page that agrees terms with a subscription, its preview, and the deal on the subscription's page."""
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 
@@ -13,7 +14,7 @@ from config.approvals.kinds import ApprovalKind
 from config.approvals.models import Approval
 from config.approvals.people import Person
 from config.approvals.requests import approve
-from customers.subscriptions import get_phase_at
+from customers.subscriptions import cancel, get_phase_at
 from tests.admin_pages import as_viewer, text_of, url
 from tests.approving import colleague, require
 from tests.factories import make_feature, make_subscription, make_version
@@ -143,3 +144,15 @@ def test_usage_before_and_after_the_deal_is_named_by_its_first_day(staff_client,
     response = staff_client.get(url("billing_usage_by_day", subscription.pk))
     days = [subscription.started_at, timezone.now()]
     assert [chart.tab for chart in response.context["charts"]] == [f"Calls, from {day:%Y-%m-%d}" for day in days]
+
+
+@pytest.mark.parametrize("page", ["billing_terms", "billing_phases"])
+def test_the_terms_of_an_ended_subscription_cannot_change(staff_client, subscription, page):
+    now = timezone.now()
+    cancel(subscription, at=now, now=now, by=None)
+    shown = staff_client.get(url(page, subscription.pk))
+    assert "The subscription has ended, so its terms can't change." in text_of(shown)
+    assert "Agree</button>" not in shown.content.decode()
+    assert "hx-post" not in re.search(r"<form[^>]*novalidate.*?</form>", shown.content.decode(), re.DOTALL)[0]
+    assert "has ended" in text_of(staff_client.post(url(page, subscription.pk), {"reason": "Order 7"}))
+    assert staff_client.post(url(f"{page}_effect", subscription.pk), {"reason": "Order 7"}).status_code == 200

@@ -34,7 +34,7 @@ def test_a_deal_of_five_lines_is_entered_with_its_effect(admin_browser: AdminBro
 
     page = admin_browser.open(url("customers_subscription_change", subscription.pk))
     page.get_by_role("link", name="Agree terms").click()
-    effect = page.locator("#terms-effect")
+    effect = page.locator("#agreement-effect")
     expect(effect).to_contain_text("Nothing is changed yet.")
     page.get_by_label("Amount of Seats").fill("8")
     page.get_by_label("Quantity of Seats").fill("25")
