@@ -3,20 +3,23 @@
 Every function is one transaction that holds the plan's lock.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
 
-from catalog.models import Entitlement, Plan, PlanVersion, Price, PriceTier
+from catalog.by_value import get_other_variant, get_variant, list_priced_values, update_other_values
+from catalog.models import Entitlement, Feature, Plan, PlanVersion, Price, PriceTier
 from catalog.publishing import copy_contents, get_or_create_draft
 from config.audit import recorded
 from config.refusals import Refused
 
 REASON = "Through the API"
+NO_VALUES: Mapping[str, Sequence[str]] = MappingProxyType({})
 IDENTIFYING_FIELDS = (
     *("kind", "feature_id", "currency", "interval", "interval_count"),
     *("periods", "cadence", "name", "key"),
@@ -55,16 +58,23 @@ class PriceTerms:
 
 
 @transaction.atomic
-def add_price(plan: Plan, terms: PriceTerms) -> Price:
-    """Add a price to the plan's draft. Raises ValidationError, KeyIsTaken, PlanArchived."""
+def add_price(plan: Plan, terms: PriceTerms, filter_values: Mapping[str, Sequence[str]] = NO_VALUES) -> Price:
+    """Add a price to the plan's draft: of all usage, or of events with some values of a property.
+
+    No values are all that have no price. Raises ValidationError, KeyIsTaken, PlanArchived, NotByValue.
+    """
     draft = get_or_create_draft(plan, by=None)
+    for name, values in filter_values.items():
+        terms = replace(terms, columns={**terms.columns, "feature": _get_variant(draft, terms.columns, name, values)})
     _refuse_taken_key(plan, terms.columns.get("key"))
     if terms.trial_days is not None and draft.trial_days != terms.trial_days:
         draft.trial_days = terms.trial_days
         with recorded(by=None, reason=REASON):
             draft.save(update_fields=["trial_days", "updated_at"])
     price = Price(version=draft, position=draft.prices.count(), **terms.columns)
-    return _save_price(price, terms.tiers)
+    saved = _save_price(price, terms.tiers)
+    update_other_values(draft, by=None)
+    return saved
 
 
 @transaction.atomic
@@ -83,7 +93,9 @@ def change_price(price: Price, terms: PriceTerms) -> Price:
 def remove_price(price: Price) -> None:
     """Remove a price from the plan's draft. Published versions and their subscribers keep it."""
     with recorded(by=None, reason=REASON):
-        _find_in_draft(price).delete()
+        drafted = _find_in_draft(price)
+        drafted.delete()
+    update_other_values(drafted.version, by=None)
 
 
 @transaction.atomic
@@ -129,6 +141,15 @@ def clone_plan(plan: Plan, **changes: Any) -> Plan:
 def get_newest_versions() -> QuerySet[PlanVersion]:
     """Return each plan's newest version: its draft if it has one, else the newest published version."""
     return PlanVersion.objects.order_by("plan_id", "-number").distinct("plan_id")
+
+
+def _get_variant(draft: PlanVersion, columns: Mapping[str, Any], name: str, values: Sequence[str]) -> Feature:
+    feature = columns["feature"]
+    if values:
+        return get_variant(feature, name, values, by=None)
+    defaults = {"interval_count": 1}
+    same = {key: columns.get(key, defaults.get(key)) for key in ("currency", "interval", "interval_count")}
+    return get_other_variant(feature, name, list_priced_values(draft, feature, **same), by=None)
 
 
 def _refuse_taken_key(plan: Plan, key: str | None) -> None:

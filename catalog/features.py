@@ -1,5 +1,6 @@
 """Create, change and archive features. Each change is audited and sent as a signal after the commit."""
 
+from copy import copy
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +22,12 @@ from config.audit import recorded
 from config.refusals import Refused
 
 METER_FIELDS = ("event_name", "aggregation", "field", "reset", "multiplier")
-MATCHING_FIELDS = (*METER_FIELDS, "field_aliases", "filters", "counts_from")
+MATCHING_FIELDS = (*METER_FIELDS, "field_aliases", "filters", "excluded", "counts_from")
+# What the variants of a feature have in common with it. Their filters are its filters and their own values.
+SHARED_FIELDS = (
+    *(*METER_FIELDS, "field_aliases", "counts_from", "accept_numeric_strings"),
+    *("unit_singular", "unit_plural", "rounding", "rounding_places"),
+)
 
 
 class MeterIsFixed(Refused):
@@ -37,6 +43,12 @@ def save_feature(feature: Feature, *, by: User | None, reason: str = "") -> Feat
     """
     before = Feature.objects.select_for_update(no_key=True).filter(pk=feature.pk).first() if feature.pk else None
     if before is not None:
+        _refuse_change_of_values(before, feature)
+    return _save(before, feature, by, reason)
+
+
+def _save(before: Feature | None, feature: Feature, by: User | None, reason: str) -> Feature:
+    if before is not None:
         feature.first_counted_at = before.first_counted_at  # the worker may have set it since the caller read the row
         _refuse_change_of_fixed_meter(before, feature)
     feature.full_clean()
@@ -44,7 +56,27 @@ def save_feature(feature: Feature, *, by: User | None, reason: str = "") -> Feat
         feature.save()
     if feature.kind == FeatureKind.METERED:
         _send_signals(before, feature, by)
+    if before is not None:
+        _change_variants(before, feature, by)
     return feature
+
+
+def _change_variants(before: Feature, after: Feature, by: User | None) -> None:
+    """Change the meters of a feature's variants with its own."""
+    changed = [name for name in SHARED_FIELDS if getattr(before, name) != getattr(after, name)]
+    if not changed and before.filters == after.filters:
+        return
+    for variant in after.variants.select_for_update(no_key=True).order_by("pk"):
+        if variant.variant_property in after.filters:
+            raise MeterIsFixed(
+                f"{after.name} has prices by {variant.variant_property}, so it can't filter by this property."
+            )
+        earlier = copy(variant)
+        for name in changed:
+            setattr(variant, name, getattr(after, name))
+        own = {} if variant.counts_other_values else {variant.variant_property: variant.variant_values}
+        variant.filters = after.filters | own
+        _save(earlier, variant, by, f"Changed with {after.name}")
 
 
 def archive_feature(feature: Feature, *, now: datetime, by: User | None, reason: str = "") -> Feature:
@@ -104,11 +136,11 @@ def duplicate_as_new_feature(
     It counts events from its `counts_from` on, or all events of its name, earlier ones included, if that is blank.
     The original and the plans that use it don't change. Raises ValidationError.
     """
-    copy = Feature(**{field.attname: getattr(feature, field.attname) for field in _copied_fields()})
-    copy.name, copy.key, copy.state, copy.archived_at = name, key, FeatureState.ACTIVE, None
+    duplicate = Feature(**{field.attname: getattr(feature, field.attname) for field in copied_fields()})
+    duplicate.name, duplicate.key, duplicate.state, duplicate.archived_at = name, key, FeatureState.ACTIVE, None
     for field, value in definition.items():
-        setattr(copy, field, value)
-    return save_feature(copy, by=by, reason=f"Duplicate of {feature.name} ({feature.public_id})")
+        setattr(duplicate, field, value)
+    return save_feature(duplicate, by=by, reason=f"Duplicate of {feature.name} ({feature.public_id})")
 
 
 @transaction.atomic
@@ -161,6 +193,13 @@ def _refuse_change_of_fixed_meter(before: Feature, after: Feature) -> None:
         )
 
 
+def _refuse_change_of_values(before: Feature, after: Feature) -> None:
+    if before.variant_of_id and (before.filters, before.excluded) != (after.filters, after.excluded):
+        raise MeterIsFixed(
+            f"{before.name} has the price of certain values. To price other values, change the prices of the plan."
+        )
+
+
 def _send_signals(before: Feature | None, after: Feature, by: User | None) -> None:
     if before is None:
         after_commit(feature_created, Feature, feature=after, by=by)
@@ -174,6 +213,8 @@ def _send_signals(before: Feature | None, after: Feature, by: User | None) -> No
         after_commit(matching_changed, Feature, feature=after, by=by)
 
 
-def _copied_fields() -> list[Any]:
+def copied_fields() -> list[Any]:
+    """Return the fields that a duplicate of a feature starts with."""
     excluded = {"id", "public_id", "key", "created_at", "updated_at", "first_counted_at", "state", "archived_at"}
+    excluded |= {"variant_of", "variant_property"}  # a duplicate is a feature of its own
     return [field for field in Feature._meta.concrete_fields if field.name not in excluded]

@@ -7,6 +7,7 @@ from functools import cache
 from babel.core import get_global
 from django.core.exceptions import ValidationError
 
+from catalog.by_value.checks import find_wrong_lists
 from catalog.models import Aggregation, Entitlement, PlanVersion, Price, PriceTier
 from catalog.models.features import FeatureKind, FeatureState
 from catalog.models.prices import PriceKind, PriceModel
@@ -99,7 +100,7 @@ def _entitlement_problems(entitlement: Entitlement) -> Iterator[ValidationError]
 
 
 def find_repeated_prices(prices: list[Price]) -> list[ValidationError]:
-    """Find features with two prices on the same terms, which would charge every unit twice."""
+    """Find features with two prices on the same terms, which would charge usage twice. Reads the prices' features."""
     terms = Counter(
         (price.feature_id, price.currency, price.interval, price.interval_count)
         for price in prices
@@ -113,7 +114,7 @@ def find_repeated_prices(prices: list[Price]) -> list[ValidationError]:
     return [
         _problem(price_title(price), "feature", "it has two prices with the same currency and interval")
         for price in repeated.values()
-    ]
+    ] + [_problem(price_title(price), "feature", problem) for price, problem in find_wrong_lists(prices)]
 
 
 def _problem(title: str, field: str, problem: str) -> ValidationError:

@@ -1,5 +1,6 @@
 """Describe features, prices and free tiers in plain English, for admin pages."""
 
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from catalog.kinds import PackageRounding
@@ -77,10 +78,12 @@ def describe_free_tier(entitlement: Entitlement) -> str:
 
 
 def _filters(feature: Feature) -> str:
-    if not feature.filters:
-        return ""
-    parts = [f"{key} is {' or '.join(map(str, values))}" for key, values in feature.filters.items()]
-    return f" whose {' and whose '.join(parts)}"
+    counted = f" whose {_conditions(feature.filters)}" if feature.filters else ""
+    return f"{counted}, except those whose {_conditions(feature.excluded)}" if feature.excluded else counted
+
+
+def _conditions(filters: Mapping[str, Sequence[object]]) -> str:
+    return " and whose ".join(f"{key} is {' or '.join(map(str, values))}" for key, values in filters.items())
 
 
 def _interval(price: Price) -> str:

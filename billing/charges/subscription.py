@@ -32,6 +32,12 @@ class MeteredFeature:
     is_cumulative: bool
     unit_singular: str = ""
     unit_plural: str = ""
+    variant_of: int | None = None
+
+    @property
+    def whole_id(self) -> int:
+        """Return the id of the feature that counts all values: its own, unless it has the price of certain values."""
+        return self.variant_of or self.id
 
 
 @dataclass(frozen=True, slots=True)

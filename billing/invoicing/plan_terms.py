@@ -122,6 +122,7 @@ def metered_of(feature: Feature) -> MeteredFeature:
         is_cumulative=feature.is_cumulative,
         unit_singular=feature.unit_singular,
         unit_plural=feature.unit_plural,
+        variant_of=feature.variant_of_id,
     )
 
 

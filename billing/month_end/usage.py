@@ -51,6 +51,12 @@ class UsageStatus(IntEnum):
     NO_PRICE = 9
     NO_SUBSCRIPTION = 10
     FREE_UNITS = 11
+    OTHER_PRICE = 12
+
+    @property
+    def is_unbilled(self) -> bool:
+        """Return whether the usage is charged nowhere, neither now nor later."""
+        return self in UNBILLED
 
     @property
     def strength(self) -> int:
@@ -68,12 +74,21 @@ STATUS_LABELS = {
     UsageStatus.VOID: "Not billed: its invoice is void",
     UsageStatus.LEFT_OUT: "Not billed: its period was invoiced without it",
     UsageStatus.PAUSED: "Not billed: the subscription was paused",
+    UsageStatus.OTHER_PRICE: "With another price: by value, or for all values",
     UsageStatus.NO_PRICE: "Not billed: the plan has no price for it",
     UsageStatus.NO_SUBSCRIPTION: "Not billed: no subscription at the time",
 }
 FREE = (UsageStatus.FREE_UNITS, UsageStatus.FREE_TRIAL)
 BILLED = (UsageStatus.INVOICED, *FREE, UsageStatus.DRAFT)
-STRENGTH = (UsageStatus.INVOICED, UsageStatus.FREE_UNITS, *sorted(set(UsageStatus) - {*BILLED[:2]}))
+UNBILLED = (
+    *(UsageStatus.VOID, UsageStatus.LEFT_OUT, UsageStatus.PAUSED),
+    *(UsageStatus.NO_PRICE, UsageStatus.NO_SUBSCRIPTION),
+)
+STRENGTH = (
+    *(UsageStatus.INVOICED, UsageStatus.FREE_UNITS, UsageStatus.FREE_TRIAL, UsageStatus.DRAFT, UsageStatus.RUNNING),
+    *(UsageStatus.DUE, UsageStatus.VOID, UsageStatus.LEFT_OUT, UsageStatus.PAUSED, UsageStatus.OTHER_PRICE),
+    *(UsageStatus.NO_PRICE, UsageStatus.NO_SUBSCRIPTION),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,17 +273,22 @@ def _of_subscriptions(
 ) -> Iterator[tuple[Pair, Period, UsageStatus]]:
     subscriptions = Subscription.objects.filter(customer__in=list(features_by_customer)).order_by("pk")
     ids = subscriptions.values_list("pk", flat=True)
+    wholes = dict(Feature.objects.filter(variant_of__isnull=False).values_list("pk", "variant_of_id"))
     for batch in batched(ids, BATCH_SIZE) if features_by_customer else ():
         for subscription in load_terms(batch).values():
             for feature_id in features_by_customer[subscription.customer_id]:
-                for window, status in subscription_windows(subscription, feature_id, period, now):
+                whole_id = wholes.get(feature_id, feature_id)
+                for window, status in subscription_windows(subscription, feature_id, period, now, whole_id=whole_id):
                     yield (subscription.customer_id, feature_id), window, status
 
 
 def subscription_windows(
-    subscription: BilledSubscription, feature_id: int, period: Period, now: datetime
+    subscription: BilledSubscription, feature_id: int, period: Period, now: datetime, *, whole_id: int | None = None
 ) -> Iterator[tuple[Period, UsageStatus]]:
-    """Yield the billing status of usage without invoice lines, by a subscription's phases and billing progress."""
+    """Yield the billing status of usage without invoice lines, by a subscription's phases and billing progress.
+
+    `whole_id` is the feature that counts all the usage of which this feature counts some values.
+    """
     for _, window in subscription.windows(period, PhaseKind.PAUSED):
         yield window, UsageStatus.PAUSED
     billed = subscription.progress.billed_until or subscription.started_at
@@ -278,7 +298,8 @@ def subscription_windows(
     for phase, window in subscription.windows(period, PhaseKind.ACTIVE, PhaseKind.TRIAL):
         plan = subscription.plans[phase.version_id]
         if not any(price.feature.id == feature_id for price in plan.usage):
-            yield window, UsageStatus.NO_PRICE
+            is_priced = any(price.feature.whole_id == (whole_id or feature_id) for price in plan.usage)
+            yield window, UsageStatus.OTHER_PRICE if is_priced else UsageStatus.NO_PRICE
             continue
         spans = (
             (period.start, billed, UsageStatus.LEFT_OUT),

@@ -28,7 +28,7 @@ from config.office.wording import trim_zeros
 STATE_COLORS = {FeatureState.ACTIVE: "success", FeatureState.ARCHIVED: "warning"}
 FIXED_FIELDS = ("kind", *METER_FIELDS)
 METERED_ONLY = (
-    *("event_name", "aggregation", "filters", "reset", "accept_numeric_strings", "counts_from"),
+    *("event_name", "aggregation", "filters", "excluded", "reset", "accept_numeric_strings", "counts_from"),
     *("unit_singular", "unit_plural", "rounding", "rounding_places"),
 )
 FREE = "No published plan has a price for this feature, so its usage is free."
@@ -120,7 +120,10 @@ class FeatureAdmin(Archiving, OfficeAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Feature]:
         plans = Count("prices__version__plan", filter=Q(prices__version__state="published"), distinct=True)
-        rows: QuerySet[Feature] = super().get_queryset(request).annotate(plan_count=plans)
+        by_value = Count(
+            "variants__prices__version__plan", filter=Q(variants__prices__version__state="published"), distinct=True
+        )
+        rows: QuerySet[Feature] = super().get_queryset(request).annotate(plan_count=plans + by_value)
         return rows
 
     @display(description="Feature", header=True, ordering="name")
@@ -157,7 +160,8 @@ class FeatureAdmin(Archiving, OfficeAdmin):
 
     @admin.display(description="In plans")
     def used_in(self, feature: Feature) -> Any:
-        prices = Price.objects.filter(feature=feature).select_related("version__plan")
+        in_total_or_by_value = Q(feature=feature) | Q(feature__variant_of=feature)
+        prices = Price.objects.filter(in_total_or_by_value).select_related("version__plan")
         names = sorted({str(price.version.plan) for price in prices.filter(version__state="published")})
         if not names:
             return f"{FREE} Add a price to a draft version of a plan."
@@ -166,6 +170,7 @@ class FeatureAdmin(Archiving, OfficeAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Feature | None = None) -> list[Any]:
         names = [("name", "key"), "description", "kind"]
         meter: list[Any] = ["event_name", "aggregation", "field", "field_aliases", "multiplier", "reset", "filters"]
+        meter += ["excluded", *(["variant_of"] if obj and obj.variant_of_id else [])]
         units: list[Any] = [("unit_singular", "unit_plural"), "accept_numeric_strings", "counts_from"]
         rounding: list[Any] = [("rounding", "rounding_places")]
         if obj is None:
@@ -188,7 +193,8 @@ class FeatureAdmin(Archiving, OfficeAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Feature | None = None) -> tuple[str, ...]:
         fixed = FIXED_FIELDS if obj and obj.is_meter_fixed else ()
-        return (*self.readonly_fields, *fixed)
+        of_variants = ("variant_of", "filters", "excluded") if obj and obj.variant_of_id else ()
+        return (*self.readonly_fields, *fixed, *of_variants)
 
     def save_model(self, request: HttpRequest, obj: Feature, form: Any, change: bool) -> None:
         save_feature(obj, by=staff(request))

@@ -15,6 +15,7 @@ from unfold.decorators import action as form_button
 from unfold.decorators import display
 from unfold.forms import PaginationInlineFormSet
 
+from catalog.by_value import update_other_values
 from catalog.models import PlanVersion, Price, PriceTier
 from catalog.models.plans import VersionState
 from catalog.models.prices import PriceKind, PriceModel
@@ -220,10 +221,12 @@ class PriceAdmin(OfficeAdmin):
             super().save_related(request, form, formsets, change)
             if not form.instance.is_tiered:
                 form.instance.tiers.all().delete()  # entered for another pricing model, hidden now
+        update_other_values(form.instance.version, by=staff(request))
 
     def delete_model(self, request: HttpRequest, obj: Price) -> None:
         with recorded(by=staff(request)):
             super().delete_model(request, obj)
+        update_other_values(obj.version, by=staff(request))
 
     def response_add(self, request: HttpRequest, obj: Price, post_url_continue: str | None = None) -> HttpResponse:
         response = super().response_add(request, obj, post_url_continue)

@@ -18,8 +18,10 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from catalog.admin.plans import VERSION_COLORS
+from catalog.admin.value_prices import ValuePricesForm
+from catalog.by_value import set_value_prices
 from catalog.comparing import differences
-from catalog.models import Entitlement, PlanVersion, Price
+from catalog.models import Entitlement, IntervalUnit, PlanVersion, Price
 from catalog.models.plans import VersionState
 from catalog.publishing import get_or_create_draft, publish_with_note
 from catalog.validation import find_publishing_problems
@@ -128,7 +130,7 @@ class PlanVersionAdmin(OfficeAdmin):
     empty_title = "No plan versions yet"
     empty_text = "Add a plan first. It comes with a first version."
     change_form_before_template = "admin/catalog/planversion/state.html"
-    actions_detail = ("add_price", "publish_version", "new_version")
+    actions_detail = ("add_price", "add_prices_by_value", "publish_version", "new_version")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PlanVersion]:
         rows: QuerySet[PlanVersion] = (
@@ -193,6 +195,11 @@ class PlanVersionAdmin(OfficeAdmin):
     def has_add_price_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("catalog.add_price") and self._is(object_id, VersionState.DRAFT)
 
+    def has_add_prices_by_value_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Return whether the user may add all that a price list needs: variants of a feature, prices and free tiers."""
+        needed = ("catalog.add_feature", "catalog.add_price", "catalog.change_price", "catalog.add_entitlement")
+        return request.user.has_perms(needed) and self._is(object_id, VersionState.DRAFT)
+
     def has_publish_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return super().has_change_permission(request) and self._is(object_id, VersionState.DRAFT)
 
@@ -205,6 +212,36 @@ class PlanVersionAdmin(OfficeAdmin):
     @action(description="Add price", icon="add", permissions=["add_price"])
     def add_price(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:catalog_price_add", query={"version": object_id}))
+
+    @action(
+        description="Prices by value",
+        icon="table_rows",
+        permissions=["add_prices_by_value"],
+        dialog={
+            "title": "Set prices by value",
+            "description": "One price list by the values of an event property, such as traffic by region. Each value "
+            "has a line of its own on invoices.",
+            "form_class": ValuePricesForm,
+            "form_submit_text": "Set prices",
+        },
+    )
+    def add_prices_by_value(self, request: HttpRequest, form: ValuePricesForm, object_id: str) -> HttpResponse:
+        version, data = PlanVersion.objects.get(pk=object_id), form.cleaned_data
+        return carry_out(
+            request,
+            lambda: set_value_prices(
+                version,
+                data["feature"],
+                data["property_name"],
+                data["prices"],
+                currency=data["currency"],
+                interval=IntervalUnit(data["interval"]),
+                free_units=data["free_units"],
+                by=staff(request),
+            ),
+            done=f"{data['feature']} has prices by {data['property_name']}.",
+            then=page_of(version),
+        )
 
     @action(
         description="Publish",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -34,8 +35,12 @@ EXAMPLE = {
 }
 
 
+def features() -> QuerySet[Feature]:
+    return Feature.objects.select_related("variant_of").order_by("-pk")
+
+
 def feature_of(feature_id: str) -> Feature:
-    return get_or_404(Feature.objects.all(), "feature", public_id=feature_id)
+    return get_or_404(features(), "feature", public_id=feature_id)
 
 
 class Features(ApiView):
@@ -45,7 +50,7 @@ class Features(ApiView):
 
     @operation("listFeatures", "List features", tag=TAG, answers={200: LIST}, filters=FeatureFilter)
     def get(self, request: Request) -> Response:
-        return page(request, Feature.objects.order_by("-pk"), FeatureFilter, FeatureOut)
+        return page(request, features(), FeatureFilter, FeatureOut)
 
     @operation(
         "createFeature",
@@ -72,7 +77,7 @@ class FeatureSearch(ApiView):
 
     @operation("queryFeature", "Search features", tag=TAG, body=search_body(FeatureFilter), answers={200: LIST})
     def post(self, request: Request) -> Response:
-        return page(request, Feature.objects.order_by("-pk"), FeatureFilter, FeatureOut)
+        return page(request, features(), FeatureFilter, FeatureOut)
 
 
 class OneFeature(ApiView):
@@ -100,6 +105,8 @@ class OneFeature(ApiView):
             setattr(feature, name, value)
         if "filters" in body:
             feature.filters = filters_of(body["filters"])
+        if "excluded_filters" in body:
+            feature.excluded = filters_of(body["excluded_filters"])
         return Response(FeatureOut(save_feature(feature, by=None)).data)
 
     @operation(

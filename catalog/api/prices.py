@@ -106,7 +106,7 @@ def _add_price(body: dict[str, Any]) -> Price:
         feature = Feature.objects.metered().filter(public_id=body["meter_id"]).first()
         if feature is None:
             raise invalid({"meter_id": [f"There is no meter “{body['meter_id']}”."]})
-    return add_price(offer_of(body), price_terms(body, feature))
+    return add_price(offer_of(body), price_terms(body, feature), body.get("filter_values") or {})
 
 
 class PriceCollection(DraftView):

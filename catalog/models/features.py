@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import MD5, Cast, Now
 from django.urls import reverse
 
 from catalog.kinds import Aggregation
@@ -58,7 +58,7 @@ def accept_numeric_strings_default() -> bool:
 
 METER_COLUMNS = (
     *("event_name", "aggregation", "field", "field_aliases", "multiplier"),
-    *("filters", "accept_numeric_strings", "counts_from", "archived_at"),
+    *("filters", "excluded", "accept_numeric_strings", "counts_from", "archived_at"),
 )
 METER_CHANGED = reduce(
     operator.or_, (pgtrigger.Q(**{f"old__{name}__df": pgtrigger.F(f"new__{name}")}) for name in METER_COLUMNS)
@@ -109,6 +109,31 @@ class Feature(Stamped):
         validators=[validate_filters],
         help_text='Count only events whose properties match, for example {"model": ["gpt-4", "gpt-4o"]}. '
         "All properties must match. Of each property, any of the values matches.",
+    )
+    excluded = models.JSONField(
+        "excluded values",
+        default=dict,
+        db_default=models.Value({}, models.JSONField()),
+        blank=True,
+        validators=[validate_filters],
+        help_text='Don\'t count events whose properties match, for example {"region": ["eu", "us"]}. Events without '
+        "the property count.",
+    )
+    variant_of = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="variants",
+        help_text="The feature that this one counts for some values of a property only.",
+    )
+    variant_property = models.CharField(
+        max_length=255,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="Of a variant: the property whose values it counts, or whose other values.",
     )
     reset = models.CharField("usage reset", max_length=16, choices=UsageReset, default=UsageReset.PERIODIC)
     unit_singular = models.CharField(max_length=64, blank=True, help_text="The name of one unit, for example token.")
@@ -184,6 +209,20 @@ class Feature(Stamped):
                 name="feature_archived_has_time",
                 condition=Q(state="archived", archived_at__isnull=False) | Q(state="active", archived_at=None),
             ),
+            models.UniqueConstraint(
+                "variant_of",
+                # Long lists of values don't fit into an index.
+                MD5(Cast("filters", models.TextField())),
+                MD5(Cast("excluded", models.TextField())),
+                condition=Q(variant_of__isnull=False),
+                name="feature_variant_once",
+                violation_error_message="The feature already has a variant with these values.",
+            ),
+            models.CheckConstraint(
+                name="feature_variant_has_property",
+                condition=Q(variant_of=None, variant_property="")
+                | Q(variant_of__isnull=False) & ~Q(variant_property=""),
+            ),
             models.CheckConstraint(
                 name="feature_units_together",
                 condition=Q(unit_singular="", unit_plural="") | ~Q(unit_singular="") & ~Q(unit_plural=""),
@@ -223,9 +262,30 @@ class Feature(Stamped):
         return self.reset == UsageReset.CUMULATIVE
 
     @property
+    def is_filtered(self) -> bool:
+        """Return whether the feature counts only some events of its name."""
+        return bool(self.filters or self.excluded)
+
+    @property
     def is_meter_fixed(self) -> bool:
         """Return whether the meter can no longer change, since it has counted events."""
         return self.first_counted_at is not None
+
+    @property
+    def whole_id(self) -> int:
+        """Return the id of the feature that counts all values: its own, unless it is a variant."""
+        return self.variant_of_id or self.pk
+
+    @property
+    def counts_other_values(self) -> bool:
+        """Return whether this is the variant for all values of its property that have no variant of their own."""
+        return bool(self.variant_property) and self.variant_property in self.excluded
+
+    @property
+    def variant_values(self) -> list[str]:
+        """Return the values that a variant counts; of the variant for all other values, those that it doesn't count."""
+        values = self.excluded if self.counts_other_values else self.filters
+        return list(values.get(self.variant_property, ()))
 
     def unit_for(self, quantity: object) -> str:
         """Return the unit for a quantity: "token" for 1, "tokens" otherwise, or "unit" and "units" by default."""

@@ -12,6 +12,7 @@ from catalog.api.addons import addon_of
 from catalog.api.bodies.agreed import addition_of, free_tier_edit, price_edits
 from catalog.api.bodies.prices import price_terms
 from catalog.api.names import PERIODS
+from catalog.by_value import get_variant
 from catalog.models import Entitlement, Feature, IntervalUnit, PlanVersion, Price
 from catalog.models.prices import Every, PriceKind
 from catalog.selectors import Terms, prices_of
@@ -66,6 +67,8 @@ def added_edits(version: PlanVersion, terms: Terms, row: Body) -> list[TermsEdit
         feature = Feature.objects.metered().filter(public_id=body["meter_id"]).first()
         if feature is None:
             raise serializers.ValidationError({"price.meter_id": f"There is no meter “{body['meter_id']}”."})
+        for name, values in (body.get("filter_values") or {}).items():
+            feature = get_variant(feature, name, values, by=None)
     every = Every(PERIODS[body["billing_period"]], body["billing_period_count"])
     is_fee = body["type"] == "FIXED"
     interval = _interval_columns(terms, every, is_fee=is_fee, field="price.billing_period")

@@ -1,6 +1,7 @@
 """The data of a diagnosis, each part read once, when a step first needs it."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -62,9 +63,20 @@ class Context:
         """
         counting = tuple(reading for reading in self.readings if not reading.yields)
         if counting:
-            return counting
+            return tuple(reading for reading in counting if not self._is_priced_as_another(reading, counting))
         matching = tuple(reading for reading in self.readings if reading.passes_filter)
         return matching or tuple(sorted(self.readings, key=lambda reading: len(reading.mismatches))[:1])
+
+    def _is_priced_as_another(self, reading: Reading, counting: Sequence[Reading]) -> bool:
+        """Tell whether another feature has the price of the same usage: by value, or for all values.
+
+        Without a price, only the feature that counts all values has a say.
+        """
+        feature = reading.feature
+        same = [other.feature for other in counting if other.feature.whole_id == feature.whole_id]
+        if len(same) == 1 or self.is_priced(feature.pk):
+            return False
+        return any(self.is_priced(other.pk) for other in same) or feature.variant_of_id is not None
 
     @cached_property
     def others(self) -> tuple[Reading, ...]:

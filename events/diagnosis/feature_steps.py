@@ -103,7 +103,7 @@ def state_step(context: Context, reading: Reading) -> DiagnosisStep:
 def filter_step(context: Context, reading: Reading) -> DiagnosisStep:
     """Report whether the event's properties match the feature's filter."""
     feature = reading.feature
-    if not feature.filters:
+    if not feature.is_filtered:
         sentence = "The feature has no filter: it counts every event with its name."
         return reading.step(StepKey.FILTER, Status.PASS, sentence)
     evidence = _filter_evidence(context, reading)
@@ -133,8 +133,13 @@ def filter_step(context: Context, reading: Reading) -> DiagnosisStep:
 
 
 def filter_fixes(reading: Reading) -> list[Fix]:
-    """Offer to extend the filter by each value that was sent, and to open the feature."""
+    """Offer to extend the filter by each value that was sent, and to open the feature.
+
+    A variant's values belong to the prices by value. They change with a plan's prices.
+    """
     feature = reading.feature
+    if feature.variant_of_id:
+        return [Fix("Open the feature", url=page_of(feature))]
     fixes = [
         Fix(
             f"Also count {name} = {wording.quoted(value)} in {feature.name}",
@@ -142,7 +147,7 @@ def filter_fixes(reading: Reading) -> list[Fix]:
             parameters={"feature": str(feature.pk), "property": name, "value": value},
         )
         for name, value in reading.mismatches.items()
-        if value is not None
+        if value is not None and name in feature.filters
     ]
     return [*fixes, Fix("Open the feature", url=page_of(feature))]
 
@@ -171,15 +176,16 @@ def other_features_step(context: Context) -> Iterator[DiagnosisStep]:
 def _why_not(context: Context, reading: Reading) -> str:
     if reading.mismatches:
         return "; ".join(f"{item.label} {item.value}" for item in _filter_evidence(context, reading))
-    return str(reading.reason.label) if reading.reason else ""
+    return str(reading.reason.label) if reading.reason else "counts the same usage with another price"
 
 
 def _filter_evidence(context: Context, reading: Reading) -> list[Evidence]:
-    evidence = []
-    for name, allowed in reading.feature.filters.items():
-        choices = " or ".join(map(str, allowed if isinstance(allowed, list) else [allowed]))
-        sent = _property_text(context.subject.parsed, name)
-        evidence.append(Evidence(f"{name} must be", f"{choices}; sent: {sent}"))
+    feature, evidence = reading.feature, []
+    for verb, values in (("must be", feature.filters), ("must not be", feature.excluded)):
+        for name, listed in values.items():
+            choices = " or ".join(map(str, listed if isinstance(listed, list) else [listed]))
+            sent = _property_text(context.subject.parsed, name)
+            evidence.append(Evidence(f"{name} {verb}", f"{choices}; sent: {sent}"))
     return evidence
 
 

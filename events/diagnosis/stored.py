@@ -13,6 +13,7 @@ COMPARED_FIELDS = {
     "field": "Aggregation field",
     "field_aliases": "Other names of the field",
     "filters": "Filters",
+    "excluded": "Excluded values",
     "accept_numeric_strings": "Accepts numeric strings",
     "state": "Status",
     "counts_from": "Counts from",

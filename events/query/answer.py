@@ -1,10 +1,11 @@
 """The Query tool: a feature's usage in any window, grouped, explained, and compared with a recount from the ledger."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import connection
@@ -191,11 +192,9 @@ def explain(query: Query) -> tuple[str, ...]:
     if feature.multiplier is not None:
         sentences.append(f"Every value is multiplied by {number(feature.multiplier)}.")
     if feature.filters:
-        conditions = "; ".join(
-            f"{name} is {' or '.join(map(str, values if isinstance(values, list) else [values]))}"
-            for name, values in feature.filters.items()
-        )
-        sentences.append(f"Only events where {conditions}.")
+        sentences.append(f"Only events where {_conditions(feature.filters)}.")
+    if feature.excluded:
+        sentences.append(f"Not the events where {_conditions(feature.excluded)}.")
     if feature.is_cumulative:
         sentences.append("Cumulative: the running total of the customer's history up to the end of the window.")
     else:
@@ -208,6 +207,13 @@ def explain(query: Query) -> tuple[str, ...]:
     else:
         sentences.append("Calculated from hourly totals, and for partial hours from the events in the ledger.")
     return tuple(sentences)
+
+
+def _conditions(filters: Mapping[str, Any]) -> str:
+    return "; ".join(
+        f"{name} is {' or '.join(map(str, values if isinstance(values, list) else [values]))}"
+        for name, values in filters.items()
+    )
 
 
 def last_counted_at(feature: Feature) -> datetime | None:

@@ -5,14 +5,21 @@ SELECT
     named.name <> feature.event_name AS by_alias,
     {reason} AS reason,
     (
-        SELECT COALESCE(jsonb_object_agg(allowed.key, sent.value), '{}')
-        FROM jsonb_each(feature.filters) AS allowed
+        SELECT COALESCE(jsonb_object_agg(asked.key, sent.value), '{}')
+        FROM (
+            SELECT key, value AS allowed, NULL AS excluded FROM jsonb_each(feature.filters)
+            UNION ALL
+            SELECT key, NULL, value FROM jsonb_each(feature.excluded)
+        ) AS asked
         CROSS JOIN LATERAL (
             SELECT event_text(COALESCE(
-                event.properties -> allowed.key, event_path(event.properties, allowed.key)
+                event.properties -> asked.key, event_path(event.properties, asked.key)
             )) AS value
         ) AS sent
-        WHERE NOT COALESCE(allowed.value @> to_jsonb(sent.value), false)
+        WHERE CASE
+            WHEN asked.excluded IS NULL THEN NOT COALESCE(asked.allowed @> to_jsonb(sent.value), false)
+            ELSE event_passes(event.properties, feature.excluded)
+        END
     ) AS mismatches,
     (
         SELECT {reason}
@@ -20,7 +27,7 @@ SELECT
             SELECT
                 feature.id, feature.aggregation, feature.field, feature.field_aliases, feature.multiplier,
                 feature.accept_numeric_strings,
-                '{}'::jsonb AS filters, NULL::timestamptz AS archived_at, NULL::timestamptz AS counts_from
+                '{}'::jsonb AS filters, '{}'::jsonb AS excluded, NULL::timestamptz AS archived_at, NULL::timestamptz AS counts_from
         ) AS feature
     ) AS value_reason,
     jsonb_typeof(reading.value) AS value_type,

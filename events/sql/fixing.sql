@@ -22,7 +22,8 @@ LEFT JOIN customers_customeralias AS also ON also.alias = waiting.external_custo
 LEFT JOIN customers_customer AS other ON other.id = also.customer_id
 WHERE COALESCE(own.id, other.id) IS NOT NULL AND COALESCE(own.archived_at, other.archived_at) IS NULL
 
--- :sent_values  The values of filtered properties that the newest events without a matching filter carry.
+-- :sent_values  The values of filtered properties that the newest events without a matching filter carry. The values of
+-- a variant don't change.
 SELECT feature.id, feature.name, allowed.key, sent.value, count(*)
 FROM (
     SELECT event.event_name, event.properties
@@ -38,7 +39,7 @@ CROSS JOIN LATERAL jsonb_each(feature.filters) AS allowed
 CROSS JOIN LATERAL (
     SELECT event_text(COALESCE(event.properties -> allowed.key, event_path(event.properties, allowed.key))) AS value
 ) AS sent
-WHERE sent.value IS NOT NULL AND NOT allowed.value @> to_jsonb(sent.value)
+WHERE sent.value IS NOT NULL AND feature.variant_of_id IS NULL AND NOT allowed.value @> to_jsonb(sent.value)
 GROUP BY feature.id, feature.name, allowed.key, sent.value
 ORDER BY count(*) DESC, feature.name, allowed.key, sent.value
 LIMIT 100

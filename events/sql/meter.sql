@@ -35,6 +35,7 @@ FROM (
 -- :reason  Why the event does not count for the feature; null when it does.
 CASE
     WHEN feature.filters <> '{}' AND NOT event_passes(event.properties, feature.filters) THEN 'filter_mismatch'
+    WHEN feature.excluded <> '{}' AND event_passes(event.properties, feature.excluded) THEN 'filter_mismatch'
     WHEN feature.archived_at <= event.received_at THEN 'feature_archived'
     WHEN feature.counts_from > event.occurred_at THEN 'before_feature_start'
     WHEN feature.aggregation = 'count' THEN NULL

@@ -19,7 +19,7 @@ SELECT
     END,
     CASE WHEN feature.id IS NULL THEN '{}' ELSE jsonb_build_object(
         'event_name', feature.event_name, 'aggregation', feature.aggregation, 'field', feature.field,
-        'field_aliases', feature.field_aliases, 'filters', feature.filters, 'accept_numeric_strings', feature.accept_numeric_strings,
+        'field_aliases', feature.field_aliases, 'filters', feature.filters, 'excluded', feature.excluded, 'accept_numeric_strings', feature.accept_numeric_strings,
         'state', feature.state, 'counts_from', feature.counts_from, 'updated_at', feature.updated_at
     ) END,
     event.event_name, event.external_customer_id, event.occurred_at, 1, clock_timestamp(), clock_timestamp(), ''

@@ -1,6 +1,7 @@
 -- Groups unbilled usage since a given time by feature and by what is missing: a subscription, or the feature in its
 -- plan. A pair of customer and feature is billed if a phase in force since then has a usage price for the feature, which
--- agreed terms can share with the list.
+-- agreed terms can share with the list. A feature with the price of certain values is left out: the feature that counts
+-- all values has the same usage, and is billed if one of them is.
 -- Reads rolled-up days where they exist. Pairs are found by skipping through the primary key, at most `pairs` of them,
 -- so the cost is bounded; `is_capped` means that there are more.
 WITH RECURSIVE pair (customer_id, feature_id) AS (
@@ -14,6 +15,11 @@ WITH RECURSIVE pair (customer_id, feature_id) AS (
     ) AS following
 ), known AS MATERIALIZED (
     SELECT * FROM pair LIMIT %(pairs)s
+), priced_as AS MATERIALIZED (
+    -- The features whose price charges for usage of a feature: itself, and those that count some of its values.
+    SELECT id AS feature_id, id AS priced_id FROM catalog_feature WHERE variant_of_id IS NULL
+    UNION ALL
+    SELECT variant_of_id, id FROM catalog_feature WHERE variant_of_id IS NOT NULL
 ), lived AS MATERIALIZED (
     SELECT subscription.customer_id, phase.plan_version_id
     FROM customers_subscriptionphase AS phase
@@ -26,14 +32,17 @@ WITH RECURSIVE pair (customer_id, feature_id) AS (
         known.customer_id, known.feature_id,
         EXISTS (SELECT FROM lived WHERE lived.customer_id = known.customer_id) AS is_subscribed
     FROM known
-    WHERE NOT EXISTS (
-        SELECT FROM lived JOIN catalog_price AS price ON price.version_id = lived.plan_version_id
-        WHERE lived.customer_id = known.customer_id AND price.feature_id = known.feature_id
+    WHERE known.feature_id IN (SELECT feature_id FROM priced_as) AND NOT EXISTS (
+        SELECT FROM lived
+        JOIN catalog_price AS price ON price.version_id = lived.plan_version_id
+        JOIN priced_as ON priced_as.priced_id = price.feature_id
+        WHERE lived.customer_id = known.customer_id AND priced_as.feature_id = known.feature_id
     ) AND NOT EXISTS (
         SELECT FROM lived
         JOIN catalog_sharedprice AS shared ON shared.version_id = lived.plan_version_id
         JOIN catalog_price AS price ON price.id = shared.price_id
-        WHERE lived.customer_id = known.customer_id AND price.feature_id = known.feature_id
+        JOIN priced_as ON priced_as.priced_id = price.feature_id
+        WHERE lived.customer_id = known.customer_id AND priced_as.feature_id = known.feature_id
     )
 )
 SELECT

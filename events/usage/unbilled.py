@@ -54,7 +54,8 @@ class UnbilledFeature:
 def unbilled_features(customer: Customer, *, now: datetime) -> list[UnbilledFeature]:
     """List a customer's features with usage this month but no price in a plan that it had, most events first.
 
-    Usage on a trial or pause isn't listed: it is unbilled on purpose. Three queries, from hourly totals.
+    Usage on a trial or pause isn't listed: it is unbilled on purpose. A feature with the price of certain values isn't
+    listed, only the feature that counts all of them. Three queries, from hourly totals.
     """
     since = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     hours = UsageBucket.objects.filter(customer=customer, hour__gte=since, hour__lt=now).order_by()
@@ -66,9 +67,10 @@ def unbilled_features(customer: Customer, *, now: datetime) -> list[UnbilledFeat
         starts_at__lte=now,
     )
     versions = list(lived.values_list("plan_version", flat=True))
-    prices = Price.objects.filter(Q(version__in=versions) | Q(shared_by__version__in=versions), feature__in=used)
-    priced = set(prices.values_list("feature", flat=True))
-    features = Feature.objects.in_bulk(used.keys() - priced)
+    in_used = Q(feature__in=used) | Q(feature__variant_of__in=used)
+    prices = Price.objects.filter(Q(version__in=versions) | Q(shared_by__version__in=versions), in_used)
+    priced = {pk for pair in prices.values_list("feature", "feature__variant_of") for pk in pair}
+    features = Feature.objects.filter(variant_of=None).in_bulk(used.keys() - priced)
     rows = [UnbilledFeature(feature, used[pk], bool(versions)) for pk, feature in features.items() if used[pk]]
     return sorted(rows, key=lambda row: (-row.events, row.feature.pk))
 

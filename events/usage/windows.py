@@ -123,7 +123,7 @@ def feature_measuring(event_name: str, aggregation: str, name: str, multiplier: 
     if multiplier is not None and how == Aggregation.SUM_WITH_MULTIPLIER:
         features = features.filter(multiplier=multiplier)
     # A feature without filters measures all events; the others measure a part of them.
-    ranked = sorted(features, key=lambda feature: (bool(feature.filters), feature.archived_at is not None, feature.pk))
+    ranked = sorted(features, key=lambda feature: (feature.is_filtered, feature.archived_at is not None, feature.pk))
     if not ranked:
         label = Aggregation(how).label.lower()
         of = f" of {name}" if name else ""

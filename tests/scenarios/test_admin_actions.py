@@ -116,6 +116,7 @@ COVERED: dict[str, str | tuple[str, ...]] = {
     "catalog.plan.change": "updatePlan",
     "catalog.plan.new_version": "createPlanVersion",
     "catalog.planversion.add_price": "createPrice",
+    "catalog.planversion.add_prices_by_value": ("createPricesBulk", "createEntitlement", "updatePrice"),
     "catalog.planversion.change": ("createEntitlement", "updateEntitlement", "deleteEntitlement", "updatePlan"),
     "catalog.planversion.new_version": "createPlanVersion",
     "catalog.planversion.publish_version": "publishPlan",

@@ -33,7 +33,7 @@ from billing.month_end.months import Month
 from billing.month_end.report import BALANCE, HEADINGS, month_end, table_rows
 from billing.month_end.revenue import CurrencyBooks, RevenueRow, books
 from billing.month_end.totals import ChunkTotals, calculate_all
-from billing.month_end.usage import BILLED, STATUS_LABELS, UsageStatus
+from billing.month_end.usage import BILLED, STATUS_LABELS
 from billing.tasks import enqueue_month_ends
 from config.numbers import number
 from config.office.dialogs import open_page, staff
@@ -263,7 +263,7 @@ def totals_context(totals: ChunkTotals) -> dict[str, Any]:
             (row.feature, STATUS_LABELS[row.status], f"{row.events:,}", row.status in BILLED) for row in usage.rows
         ],
         "usage_totals": [
-            (STATUS_LABELS[status], f"{events:,}", "ch-negative" if status >= UsageStatus.VOID else "")
+            (STATUS_LABELS[status], f"{events:,}", "ch-negative" if status.is_unbilled else "")
             for status, events in usage.totals().items()
         ],
         "counted": f"{usage.counted:,}",

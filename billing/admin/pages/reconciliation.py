@@ -18,7 +18,7 @@ from billing.month_end.reconciliation import (
     month_of,
 )
 from billing.month_end.reconciliation_entries import ReconciliationTotal, Row, row_name
-from billing.month_end.usage import BILLED, STATUS_LABELS, UsageStatus
+from billing.month_end.usage import STATUS_LABELS
 from catalog.models import Feature
 from config.office.files import table_file
 from config.office.pages import AdminPage
@@ -114,17 +114,13 @@ def statement_context(statement: Reconciliation, customer: Customer | None, feat
             (
                 STATUS_LABELS[status],
                 f"{events:,}",
-                "ch-negative" if is_unbilled(status) else "",
+                "ch-negative" if status.is_unbilled else "",
                 entries_url(status, month, customer, feature),
             )
             for status, events in statement.totals().items()
         ],
         "checks": list(_checks(statement)),
     }
-
-
-def is_unbilled(status: UsageStatus) -> bool:
-    return status not in BILLED and status >= UsageStatus.VOID
 
 
 def _checks(statement: Reconciliation) -> Iterator[tuple[str, int]]:

@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from billing.api.fields import MoneyField
@@ -9,7 +10,7 @@ from billing.api.serializers.invoices import InvoiceOut
 from billing.explanation.spending import FeatureCost, GrantUsage, PriceUsage, SubscriptionUsage
 from billing.money import format_amount
 from catalog.api.names import AGGREGATIONS, PERIODS, RECURRING
-from catalog.api.serializers.features import FeatureOut
+from catalog.api.serializers.features import FILTER_VALUES, FeatureOut, filter_values_of
 from config.api.contract import ContractAnswer
 from config.api.fields import (
     ComputedBoolean,
@@ -50,11 +51,12 @@ class SubscriptionUsageIn(serializers.Serializer[Any]):
 class ChargeOut(ContractAnswer):
     """The usage under one price, free units included, and its cost."""
 
-    nulls: ClassVar[tuple[str, ...]] = ("filter_values", "overage_factor", "price")
+    nulls: ClassVar[tuple[str, ...]] = ("overage_factor", "price")
 
     subscription_line_item_id = ComputedText()
     meter_id = ComputedText()
     meter_display_name = serializers.CharField(source="price.label")
+    filter_values = serializers.SerializerMethodField(help_text="Of a price by value: as in the price.")
     quantity = number()
     amount = number()
     currency = serializers.CharField()
@@ -66,6 +68,10 @@ class ChargeOut(ContractAnswer):
 
     def get_meter_id(self, usage: PriceUsage) -> str:
         return usage.price.feature.public_id if usage.price.feature else ""
+
+    @extend_schema_field(FILTER_VALUES)
+    def get_filter_values(self, usage: PriceUsage) -> dict[str, list[str]] | None:
+        return filter_values_of(usage.price.feature)
 
     def get_display_amount(self, usage: PriceUsage) -> str:
         return format_amount(usage.amount, usage.currency)

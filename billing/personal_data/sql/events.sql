@@ -31,6 +31,9 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, public, pg_temp 
         UNION ALL
         SELECT feature.id, filter.key, 'filter', filter.value
         FROM catalog_feature AS feature, jsonb_each(feature.filters) AS filter
+        UNION ALL
+        SELECT feature.id, filter.key, 'filter', filter.value
+        FROM catalog_feature AS feature, jsonb_each(feature.excluded) AS filter
     )
     SELECT
         path.path,

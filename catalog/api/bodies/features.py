@@ -39,6 +39,9 @@ class MeterIn(serializers.Serializer[Any]):
     aggregation = AggregationIn()
     reset_usage = serializers.ChoiceField(list(RESETS), default="BILLING_PERIOD")
     filters = FilterIn(many=True, required=False, allow_null=True)
+    excluded_filters = FilterIn(
+        many=True, required=False, allow_null=True, help_text="Events that match all of these don't count."
+    )
 
 
 class FeatureFields(serializers.Serializer[Any]):
@@ -86,6 +89,7 @@ class FeatureChange(FeatureFields):
     name = serializers.CharField(max_length=255, required=False)
     metadata = MetadataField(required=False)
     filters = FilterIn(many=True, required=False)
+    excluded_filters = FilterIn(many=True, required=False, help_text="Events that match all of these don't count.")
 
 
 def meter_columns(meter: dict[str, Any]) -> dict[str, Any]:
@@ -98,6 +102,7 @@ def meter_columns(meter: dict[str, Any]) -> dict[str, Any]:
         "multiplier": aggregation.get("multiplier"),
         "reset": RESETS[meter["reset_usage"]],
         "filters": filters_of(meter.get("filters") or []),
+        "excluded": filters_of(meter.get("excluded_filters") or []),
     }
 
 

@@ -111,6 +111,7 @@ class PriceChange(PriceFields):
         "billing_model": Unused("A price's model can't be changed. Delete the price and create a new one."),
         "tier_mode": Unused("A price's tier mode can't be changed. Delete the price and create a new one."),
         "effective_from": Unused(VERSIONED),
+        "filter_values": Unused("A price's values can't be changed. Delete the price and create a new one."),
         "price_unit_amount": Unused("Only prices in a currency are supported."),
         "price_unit_tiers": Unused("Only prices in a currency are supported."),
     }
@@ -129,7 +130,6 @@ class PriceIn(PriceFields):
         "billing_cadence": Unused("Prices recur.", ("RECURRING",)),
         "start_date": Unused(VERSIONED),
         "end_date": Unused(VERSIONED),
-        "filter_values": Unused("Set the filters on the feature's meter: one feature for each set of values."),
         "parent_price_id": Unused(PLANS_ONLY),
         "price_unit_config": Unused("Only prices in a currency are supported."),
         "quantity": Unused("Use min_quantity for the quantity of a fee."),
@@ -154,6 +154,13 @@ class PriceIn(PriceFields):
     currency = serializers.RegexField(r"^[A-Za-z]{3}\Z")
     amount = AmountIn(required=False, allow_null=True)
     meter_id = TextField(64, allow_null=True)
+    filter_values = serializers.DictField(
+        child=serializers.ListField(child=serializers.CharField(max_length=255), max_length=1000),
+        required=False,
+        allow_null=True,
+        help_text="Of a USAGE price: charge only events with these values of a property. An empty list is all values "
+        "that have no price. The answer's `meter_id` is the meter of these events.",
+    )
     display_name = TextField(allow_null=True)
     metadata = MetadataField(required=False, allow_null=True)
     min_quantity = serializers.IntegerField(min_value=0, max_value=10**15, required=False, allow_null=True)
@@ -161,6 +168,11 @@ class PriceIn(PriceFields):
     tiers = TierIn(many=True, required=False, allow_null=True)
     transform_quantity = TransformIn(required=False, allow_null=True)
     trial_period_days = serializers.IntegerField(min_value=0, max_value=3650, required=False)
+
+    def validate_filter_values(self, values: Any) -> Any:
+        if len(values or {}) > 1:
+            raise Invalid("A price depends on the values of one property.")
+        return values
 
     def validate(self, attrs: Any) -> Any:
         model, usage = attrs["billing_model"], attrs["type"] == "USAGE"
@@ -208,7 +220,7 @@ def unused_by(model: str, attrs: Mapping[str, Any]) -> dict[str, str]:
             "subscription_billing_period": "Only allowed for a FIXED price.",
         }
     else:
-        reasons["meter_id"] = "Only allowed for a USAGE price."
+        reasons |= dict.fromkeys(("meter_id", "filter_values"), "Only allowed for a USAGE price.")
         reasons |= dict.fromkeys(("minimum_amount", "maximum_amount"), "Only allowed for a USAGE price.")
     return {name: reason for name, reason in reasons.items() if attrs.get(name)}
 

@@ -14,6 +14,8 @@ from catalog.models import Feature
 from config.api.contract import ContractAnswer, ContractRecord
 from config.api.fields import MetadataField, name_of, plain
 
+FILTER_VALUES = serializers.DictField(child=serializers.ListField(child=serializers.CharField()), allow_null=True)
+
 
 class FilterOut(serializers.Serializer[Any]):
     key = serializers.CharField()
@@ -36,6 +38,7 @@ class MeterOut(ContractRecord):
     event_name = serializers.CharField()
     aggregation = serializers.SerializerMethodField()
     filters = serializers.SerializerMethodField()
+    excluded_filters = serializers.SerializerMethodField(help_text="Events that match all of these don't count.")
     reset_usage = serializers.SerializerMethodField()
     status = StatusField()
     created_at = serializers.DateTimeField()
@@ -54,14 +57,29 @@ class MeterOut(ContractRecord):
 
     @extend_schema_field(FilterOut(many=True))
     def get_filters(self, feature: Feature) -> list[dict[str, Any]]:
-        return [
-            {"key": key, "values": [_text(value) for value in (values if isinstance(values, list) else [values])]}
-            for key, values in feature.filters.items()
-        ]
+        return _write_filters(feature.filters)
+
+    @extend_schema_field(FilterOut(many=True))
+    def get_excluded_filters(self, feature: Feature) -> list[dict[str, Any]]:
+        return _write_filters(feature.excluded)
 
     @extend_schema_field(serializers.ChoiceField(list(RESETS)))
     def get_reset_usage(self, feature: Feature) -> str | None:
         return name_of(RESETS, feature.reset)
+
+
+def _write_filters(filters: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"key": key, "values": [_text(value) for value in (values if isinstance(values, list) else [values])]}
+        for key, values in filters.items()
+    ]
+
+
+def filter_values_of(feature: Feature | None) -> dict[str, list[str]] | None:
+    """Return which values a price by value charges, in the words of the API; None for another feature."""
+    if feature is None or not feature.variant_of_id:
+        return None
+    return {feature.variant_property: [] if feature.counts_other_values else feature.variant_values}
 
 
 def _text(value: Any) -> str:
@@ -83,6 +101,12 @@ class FeatureOut(ContractRecord):
     accept_numeric_strings = serializers.BooleanField()
     field_aliases = serializers.ListField(child=serializers.CharField())
     metadata = MetadataField()
+    variant_of = serializers.CharField(
+        source="variant_of.public_id",
+        default=None,
+        allow_null=True,
+        help_text="Of a feature with the price of certain values: the feature that counts all values.",
+    )
     meter_id = serializers.SerializerMethodField()
     meter = serializers.SerializerMethodField()
     status = StatusField()

@@ -14,7 +14,7 @@ from catalog.api.names import (
     RECURRING,
     billing_model_of,
 )
-from catalog.api.serializers.features import MeterOut
+from catalog.api.serializers.features import FILTER_VALUES, MeterOut, filter_values_of
 from catalog.kinds import PackageRounding
 from catalog.models import Price, PriceTier
 from catalog.models.prices import PriceKind, PriceModel
@@ -78,6 +78,10 @@ class PriceOut(ContractRecord):
     lookup_key = serializers.CharField(source="key", allow_null=True)
     meter_id = serializers.CharField(source="feature.public_id", default=None, allow_null=True)
     meter = MeterOut(source="feature", allow_null=True)
+    filter_values = serializers.SerializerMethodField(
+        help_text="Of a price by value: the property with the values that are charged; without values, all that have "
+        "no price."
+    )
     tier_mode = serializers.SerializerMethodField()
     tiers = serializers.SerializerMethodField()
     transform_quantity = serializers.SerializerMethodField()
@@ -90,6 +94,10 @@ class PriceOut(ContractRecord):
     status = serializers.SerializerMethodField()
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
+
+    @extend_schema_field(FILTER_VALUES)
+    def get_filter_values(self, price: Price) -> dict[str, list[str]] | None:
+        return filter_values_of(price.feature)
 
     def get_trial_period_days(self, price: Price) -> int | None:
         """Return the trial of the plan version, which fees have."""
