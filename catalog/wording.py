@@ -58,6 +58,9 @@ def describe_price(price: Price) -> str:
     text = _describe_usage_price(price)
     if price.minimum_amount is not None:
         text += f"; at least {money(price.minimum_amount, price.currency)}"
+    if price.minimum_quantity is not None and price.feature is not None:
+        units = price.feature.unit_for(price.minimum_quantity)
+        text += f"; at least {number(price.minimum_quantity)} {units}"
     if price.maximum_amount is not None:
         text += f"; at most {money(price.maximum_amount, price.currency)}"
     return f"{text}; {_interval(price)}"

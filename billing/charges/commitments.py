@@ -10,6 +10,7 @@ from billing.kinds import LineKind
 from billing.lines import Charge
 from billing.money import format_amount, round_amount, times
 from billing.rating.proration import calendar_days, factor
+from config.numbers import number
 from customers.periods import Period
 
 
@@ -34,7 +35,7 @@ def calculate_true_up(
     charge = Charge(
         kind=LineKind.TRUE_UP,
         description=f"{price.label}, {wording.dates(span, subscription.timezone)} · "
-        f"minimum commitment {minimum}, less {format_amount(charged, subscription.currency)} of usage",
+        f"{_name(price)} {minimum}, less {format_amount(charged, subscription.currency)} of usage",
         period=span,
         amount=missing,
         exact_amount=missing,
@@ -45,6 +46,7 @@ def calculate_true_up(
         computation={
             "label": price.label,
             "minimum": wording.plain(price.minimum),
+            **({} if price.minimum_quantity is None else {"minimum_quantity": wording.plain(price.minimum_quantity)}),
             "days": _count_days(subscription, full, active, share),
             "due": wording.plain(due),
             "charged": wording.plain(charged),
@@ -52,6 +54,16 @@ def calculate_true_up(
         label=price.label,
     )
     return [charge]
+
+
+def _name(price: UsagePrice) -> str:
+    """Name a commitment: "minimum commitment", "minimum commitment of 1,000 calls:"."""
+    if price.minimum_quantity is None:
+        return "minimum commitment"
+    feature, quantity = price.feature, price.minimum_quantity
+    return (
+        f"minimum commitment of {number(quantity)}{wording.unit(feature.unit_singular, feature.unit_plural, quantity)}:"
+    )
 
 
 def _count_days(

@@ -61,6 +61,7 @@ class UsagePrice:
     feature: MeteredFeature
     terms: Terms
     minimum: Decimal | None = None
+    minimum_quantity: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from django.db.models import Q
 
 from billing.charges.subscription import Allowance, Fee, MeteredFeature, PlanTerms, UsagePrice
 from billing.money import ZERO
+from billing.rating.rate import rate
 from billing.rating.terms import Conversion, Model, Terms, Tier
 from catalog.kinds import Aggregation, EntitlementReset, PackageRounding
 from catalog.models import Entitlement, Feature, PlanVersion, Price, PriceTier
@@ -111,7 +112,10 @@ def conversion_of(price: Price) -> Conversion | None:
 def usage_price_of(price: Price, tiers: Iterable[PriceTier]) -> UsagePrice:
     if price.feature is None:
         raise ValueError("A usage price has a feature by a constraint of the database")
-    return UsagePrice(price.pk, price.label, metered_of(price.feature), terms_of(price, tiers), price.minimum_amount)
+    terms, minimum = terms_of(price, tiers), price.minimum_amount
+    if price.minimum_quantity is not None:
+        minimum = rate(price.minimum_quantity, terms).amount
+    return UsagePrice(price.pk, price.label, metered_of(price.feature), terms, minimum, price.minimum_quantity)
 
 
 def metered_of(feature: Feature) -> MeteredFeature:

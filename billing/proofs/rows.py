@@ -173,6 +173,7 @@ def write_price(price: Price, tiers: Sequence[PriceTier]) -> Json:
         ],
         "maximum": text(price.maximum_amount),
         "minimum": text(price.minimum_amount),
+        "minimum_quantity": text(price.minimum_quantity),
         "multiply_by": text(price.convert_multiply_by),
         "divide_by": text(price.convert_divide_by),
         "rounding": ROUNDINGS.get(price.convert_rounding, price.convert_rounding),

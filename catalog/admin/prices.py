@@ -189,7 +189,7 @@ class PriceAdmin(OfficeAdmin):
         return [
             (None, {"fields": terms}),
             ("Amount", {"fields": amounts}),
-            ("Limits per period", {"fields": [("minimum_amount", "maximum_amount")]}),
+            ("Limits per period", {"fields": [("minimum_amount", "minimum_quantity", "maximum_amount")]}),
             (
                 "Conversion and order",
                 {

@@ -134,6 +134,12 @@ class Price(Stamped):
         blank=True,
         help_text="Minimum commitment per period. The shortfall is charged as a true-up line.",
     )
+    minimum_quantity = NumericField(
+        null=True,
+        blank=True,
+        help_text="Minimum commitment per period as a quantity, after free units. If less is used, the price of this "
+        "quantity is charged.",
+    )
     maximum_amount = AmountField(null=True, blank=True, help_text="The maximum charge per period.")
     metadata = models.JSONField(default=dict, blank=True)
     position = models.IntegerField(default=0, help_text="Order on the invoice.")
@@ -215,6 +221,18 @@ class Price(Stamped):
                 & (Q(quantity_maximum=None) | Q(quantity__lte=models.F("quantity_maximum"))),
                 violation_error_message="Only a recurring fee has a smallest and largest quantity, and its quantity "
                 "must be between them.",
+            ),
+            models.CheckConstraint(
+                name="price_minimum_quantity",
+                condition=Q(minimum_quantity=None)
+                | Q(
+                    kind="usage",
+                    minimum_amount=None,
+                    minimum_quantity__gt=0,
+                    model__in=["per_unit", "package", "graduated", "volume"],
+                ),
+                violation_error_message="A minimum quantity must be positive. Only a usage price per unit, per package "
+                "or in tiers has one, and no minimum amount beside it.",
             ),
             models.CheckConstraint(
                 name="price_minimum_below_maximum",

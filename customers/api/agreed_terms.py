@@ -56,7 +56,7 @@ def _entitlement_edits(version: PlanVersion, row: Body) -> list[TermsEdit]:
 
 def added_edits(version: PlanVersion, terms: Terms, row: Body) -> list[TermsEdit]:
     """Return the edits that add a price: a new one, or one of the plan that isn't charged."""
-    limits = {name: row[name] for name in ("minimum_amount", "quantity") if row.get(name) is not None}
+    limits = {name: row[name] for name in ("minimum_amount", "minimum_quantity", "quantity") if name in row}
     if not row.get("price"):
         price = _price(row["price_id"], version)
         interval = _interval_columns(terms, price.every, is_fee=price.kind == PriceKind.FIXED, field="price_id")
@@ -76,7 +76,7 @@ def added_edits(version: PlanVersion, terms: Terms, row: Body) -> list[TermsEdit
     columns = {
         **added.columns,
         **interval,
-        **({"minimum_amount": limits["minimum_amount"]} if "minimum_amount" in limits else {}),
+        **{name: value for name, value in limits.items() if name != "quantity"},
     }
     return [addition_of(columns, added.tiers, limits.get("quantity"))]
 

@@ -18,7 +18,7 @@ from catalog.models import Feature, PlanVersion
 from customers.kinds import ChangeInvoicing
 from customers.models import Subscription
 from customers.signals import invoice_start
-from customers.subscriptions import agree_terms, change_plan
+from customers.subscriptions import agree_terms, cancel, change_plan
 from tests.billing.late import arrive, arrive_many, invoice_at, work_late
 from tests.billing.proofs.proving import differences, prove_night
 from tests.billing.world import D, utc
@@ -75,6 +75,31 @@ def proved() -> Iterator[None]:
     yield
     work_late(JULY)
     assert differences(prove_night(JULY)) == []
+
+
+def test_a_committed_quantity(calls, proved):
+    """100 calls a month are committed: 50 at $1.00 and 50 at $0.50, $75.00. The plan ends on 16 March."""
+    plan = make_version({"feature": calls, "unit_amount": D(1)})
+    price = plan.prices.get()
+    acme = subscribe_acme(plan)
+    tiers = [Tier(D(50), D(1)), Tier(None, D("0.5"))]
+    columns = {"model": "graduated", "minimum_quantity": D(100)}
+    agree_terms(acme, [PriceEdit(price, columns, tiers)], at=JANUARY, now=JANUARY, by=None, reason="Signed")
+    arrive_many(60, utc(2026, 1, 20))
+    assert as_previewed(acme, FEBRUARY) == [
+        [("Calls, 1–31 Jan", D("55.00")), ("Calls, 1–31 Jan", D("20.00"))]  # 50 + 10 × 0.50; 75 - 55
+    ]
+    true_up = Invoice.objects.get().lines.get(kind="true_up")
+    assert true_up.description == (
+        "Calls, 1–31 Jan 2026 · minimum commitment of 100 calls: $75.00, less $55.00 of usage"
+    )
+    arrive_many(120, utc(2026, 2, 20))
+    assert as_previewed(acme, MARCH) == [[("Calls, 1–28 Feb", D("85.00"))]]  # 50 + 70 × 0.50
+    cancel(acme, at=utc(2026, 3, 16), now=MARCH, by=None)
+    arrive_many(10, utc(2026, 3, 5))
+    assert as_previewed(acme, utc(2026, 3, 16)) == [
+        [("Calls, 1–15 Mar", D("10.00")), ("Calls, 1–15 Mar", D("26.29"))]  # 15/31 × 75 = 36.29
+    ]
 
 
 def test_seats_and_usage(calls, proved):

@@ -92,6 +92,7 @@ class PriceRow(forms.Form):
     )
     quantity = _number("Quantity")
     minimum_amount = _number("Minimum a period")
+    minimum_quantity = _number("Or a minimum quantity")
     included = forms.CharField(label="Included", required=False, max_length=40, widget=_text(), help_text=INCLUDED_HELP)
 
     def __init__(self, data: Any, *, prefix: str, item: PriceItem, content: Content) -> None:
@@ -114,6 +115,7 @@ class PriceRow(forms.Form):
             "unit_amount": _plain(price.unit_amount),
             "quantity": _plain(price.quantity),
             "minimum_amount": _plain(price.minimum_amount),
+            "minimum_quantity": _plain(price.minimum_quantity),
             "tiers": write_tiers(self.item.tiers),
             "included": _write_included(self.free_tier),
         }
@@ -121,7 +123,9 @@ class PriceRow(forms.Form):
     def _drop_fields(self) -> None:
         """Keep the fields that the kind and the model of the price use."""
         unused = (
-            {"model", "tiers", "minimum_amount", "included"} if self.price.kind == PriceKind.FIXED else {"quantity"}
+            {"model", "tiers", "minimum_amount", "minimum_quantity", "included"}
+            if self.price.kind == PriceKind.FIXED
+            else {"quantity"}
         )
         if self.price.model not in EDITABLE:
             unused |= {"model", "tiers"} | (set() if self.price.model == PriceModel.PACKAGE else {"unit_amount"})
@@ -174,8 +178,9 @@ class PriceRow(forms.Form):
             columns["model"] = model
         if "unit_amount" in self.fields and model not in TIERED and data["unit_amount"] != self.price.unit_amount:
             columns["unit_amount"] = data["unit_amount"]
-        if "minimum_amount" in self.fields and data["minimum_amount"] != self.price.minimum_amount:
-            columns["minimum_amount"] = data["minimum_amount"]
+        for name in ("minimum_amount", "minimum_quantity"):
+            if name in self.fields and data[name] != getattr(self.price, name):
+                columns[name] = data[name]
         return columns
 
 

@@ -38,6 +38,7 @@ class Price:
     tiers: tuple[Tier, ...] = ()
     most: Fraction | None = None
     least: Fraction | None = None
+    least_quantity: Fraction | None = None
     multiply: Fraction = Fraction(1)
     divide: Fraction = Fraction(1)
     rounding: Rounding = Rounding.NONE
@@ -65,6 +66,7 @@ class Price:
             tiers=tuple(_read_tier(tier, percentage=percentage) for tier in data.get("tiers", ())),
             most=read_optional(data.get("maximum")),
             least=read_optional(data.get("minimum")),
+            least_quantity=read_optional(data.get("minimum_quantity")),
             multiply=read(data.get("multiply_by") or 1),
             divide=read(data.get("divide_by") or 1),
             rounding=Rounding(data.get("rounding", Rounding.NONE)),

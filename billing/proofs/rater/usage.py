@@ -157,9 +157,12 @@ class PeriodUsage:
 
     def _missing(self, charge: Charge, amount: Fraction) -> Fraction:
         """Return what is missing to the least amount of a price, which is prorated to the active days."""
-        if charge.price.least is None:
+        amount_of_price = charge.price.least
+        if charge.price.least_quantity is not None:
+            amount_of_price = cost_of(charge.price.least_quantity, charge.price).amount
+        if amount_of_price is None:
             return ZERO
-        least = charge.price.least * self.subscription.share_of_period(charge.active)
+        least = amount_of_price * self.subscription.share_of_period(charge.active)
         return max(round_to(least, self.subscription.places) - amount, ZERO)
 
     def _allowances(self, charge: Charge) -> list[Allowance]:

@@ -31,19 +31,51 @@ from catalog.models.prices import PriceKind
 from config.api.fields import MetadataField, TextField
 from config.api.unknown_names import Unused
 
-ONLY_MINIMUMS = "Only a minimum amount per billing period is supported. Use commitment_amount."
+ONLY_MINIMUMS = "A commitment is for a whole billing period. Use commitment_amount or commitment_quantity."
 OTHER_COMMITMENTS: dict[str, Unused] = {
     "commitment_duration": Unused("A commitment is for the billing period of the price. Leave this field out."),
-    "commitment_quantity": Unused(ONLY_MINIMUMS),
     "commitment_time_buckets": Unused(ONLY_MINIMUMS),
     "commitment_overage_factor": Unused("Usage above the commitment costs the price. Use 1.", (1, "1")),
     "commitment_true_up_enabled": Unused("The shortfall is always charged. Use true.", (True,)),
     "commitment_windowed": Unused(ONLY_MINIMUMS, (False,)),
-    "commitment_type": Unused(ONLY_MINIMUMS, ("amount",)),
 }
 
 
-class AgreedPriceFields(serializers.Serializer[Any]):
+class CommitmentFields(serializers.Serializer[Any]):
+    """The least that a usage price charges per billing period: an amount, or the price of a quantity."""
+
+    commitment_amount = LimitIn(help_text="The least that a usage price charges per billing period.")
+    commitment_quantity = QuantityIn(help_text="The same as a quantity, after free units: the amount is its price.")
+    commitment_type = serializers.ChoiceField(["amount", "quantity"], required=False, allow_null=True)
+
+    def validate(self, attrs: Any) -> Any:
+        """Translate the commitment into the price's minimum, of which it has one."""
+        kind = attrs.pop("commitment_type", None)
+        committed = {name: attrs.pop(f"commitment_{name}", None) for name in ("amount", "quantity")}
+        given = [name for name, value in committed.items() if value is not None]
+        if len(given) > 1:
+            raise Invalid({"commitment_quantity": "Specify either commitment_amount or commitment_quantity."})
+        if kind is not None and given != [kind]:
+            raise Invalid({f"commitment_{kind}": f"This field is required for the commitment_type {kind}."})
+        for name in given:
+            minimum = f"minimum_{name}"
+            if attrs.get(minimum) not in (None, committed[name]):
+                raise Invalid({f"commitment_{name}": f"Specify either commitment_{name} or {minimum}."})
+            attrs[minimum] = committed[name]
+        return _with_one_minimum(attrs)
+
+
+def _with_one_minimum(attrs: dict[str, Any]) -> dict[str, Any]:
+    """Let a minimum replace the other kind of minimum, which the price may have."""
+    amount, quantity = attrs.get("minimum_amount"), attrs.get("minimum_quantity")
+    if amount is not None and quantity is not None:
+        raise Invalid({"minimum_quantity": "Specify either minimum_amount or minimum_quantity."})
+    if amount is not None:
+        return attrs | {"minimum_quantity": None}
+    return attrs | {"minimum_amount": None} if quantity is not None else attrs
+
+
+class AgreedPriceFields(CommitmentFields):
     """What is agreed instead of a list price. Fields that are left out stay as they are."""
 
     unused: ClassVar[dict[str, Unused]] = (
@@ -59,8 +91,8 @@ class AgreedPriceFields(serializers.Serializer[Any]):
     transform_quantity = TransformIn(required=False, allow_null=True)
     quantity = QuantityIn(help_text="How many times a recurring fee is charged.")
     minimum_amount = LimitIn(help_text="The least that a usage price charges per billing period.")
+    minimum_quantity = QuantityIn(help_text="The same as a quantity, after free units.")
     maximum_amount = LimitIn(help_text="The most that a usage price charges per billing period.")
-    commitment_amount = LimitIn(help_text="The same as minimum_amount.")
     rate_percent = AmountIn(required=False, allow_null=True)
     fixed_amount_per_event = AmountIn(required=False, allow_null=True)
     free_events = serializers.IntegerField(min_value=0, max_value=2**31 - 1, required=False, allow_null=True)
@@ -70,12 +102,6 @@ class AgreedPriceFields(serializers.Serializer[Any]):
 
     def validate_tiers(self, tiers: Any) -> Any:
         return check_tiers(tiers)
-
-    def validate(self, attrs: Any) -> Any:
-        committed = attrs.pop("commitment_amount", None)
-        if committed is not None and attrs.setdefault("minimum_amount", committed) != committed:
-            raise Invalid({"commitment_amount": "Specify either commitment_amount or minimum_amount."})
-        return attrs
 
 
 class OverrideLineItemIn(AgreedPriceFields):
@@ -100,7 +126,7 @@ class AddedPriceIn(PriceIn):
     display_name = TextField(allow_null=True)
 
 
-class AddedLineItemIn(serializers.Serializer[Any]):
+class AddedLineItemIn(CommitmentFields):
     """A price to pay in addition: a new one, or one of the plan that isn't charged."""
 
     unused: ClassVar[dict[str, Unused]] = OTHER_COMMITMENTS | {
@@ -114,28 +140,24 @@ class AddedLineItemIn(serializers.Serializer[Any]):
     price = AddedPriceIn(required=False, allow_null=True)
     price_id = TextField(64, allow_null=True)
     quantity = QuantityIn(help_text="How many times a recurring fee is charged.")
-    commitment_amount = LimitIn(source="minimum_amount", help_text="The least that a usage price charges per period.")
 
     def validate(self, attrs: Any) -> Any:
+        attrs = super().validate(attrs)
         if bool(attrs.get("price")) == bool(attrs.get("price_id")):
             raise Invalid({"price": "Specify either price or price_id."})
         return attrs
 
 
-class CommitmentIn(serializers.Serializer[Any]):
+class CommitmentIn(CommitmentFields):
     """The least that a usage price charges per billing period."""
 
     unused: ClassVar[dict[str, Unused]] = {
         "commitment_duration": OTHER_COMMITMENTS["commitment_duration"],
-        "commitment_quantity": Unused(ONLY_MINIMUMS),
         "commitment_time_buckets": Unused(ONLY_MINIMUMS),
-        "commitment_type": Unused(ONLY_MINIMUMS, ("amount",)),
         "enable_true_up": Unused("The shortfall is always charged. Use true.", (True,)),
         "is_window_commitment": Unused(ONLY_MINIMUMS, (False,)),
         "overage_factor": Unused("Usage above the commitment costs the price. Use 1.", (1, "1")),
     }
-
-    commitment_amount = LimitIn(source="minimum_amount")
 
 
 def price_edits(price: Price, body: Mapping[str, Any]) -> list[TermsEdit]:

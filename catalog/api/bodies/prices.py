@@ -67,7 +67,7 @@ BILLING_MODELS = {
     "TIERED": PriceModel.GRADUATED,
     "PERCENTAGE": PriceModel.PERCENTAGE,
 }
-LIMITS = ("minimum_amount", "maximum_amount", "quantity_minimum", "quantity_maximum")
+LIMITS = ("minimum_amount", "minimum_quantity", "maximum_amount", "quantity_minimum", "quantity_maximum")
 UNUSED_OF_PRICES = {
     "bucket_size": Unused("Bucketed prices aren't supported. Usage is priced over the whole period."),
     "group_id": Unused("Prices have no groups. Use metadata."),
@@ -98,6 +98,9 @@ class PriceFields(serializers.Serializer[Any]):
     lookup_key = TextField(allow_null=True)
     description = TextField(10_000, allow_null=True)
     minimum_amount = LimitIn(help_text="The least that a usage price charges per billing period.")
+    minimum_quantity = QuantityIn(
+        help_text="The least that a usage price charges per billing period, as a quantity after free units."
+    )
     maximum_amount = LimitIn(help_text="The most that a usage price charges per billing period.")
 
     def validate_tiers(self, tiers: Any) -> Any:
@@ -133,6 +136,7 @@ class PriceIn(PriceFields):
         "parent_price_id": Unused(PLANS_ONLY),
         "price_unit_config": Unused("Only prices in a currency are supported."),
         "quantity": Unused("Use min_quantity for the quantity of a fee."),
+        "commitment_quantity": Unused("Use minimum_quantity, the least that the price charges as a quantity."),
         "commitment_amount": Unused("Use minimum_amount, the least that the price charges per billing period."),
     }
 
@@ -209,6 +213,8 @@ def unused_by(model: str, attrs: Mapping[str, Any]) -> dict[str, str]:
         reasons["amount"] = "A PERCENTAGE price has no amount of its own. Use rate_percent."
     else:
         reasons |= dict.fromkeys(OF_PERCENTAGES, of_percentages)
+    if model == "PERCENTAGE":
+        reasons["minimum_quantity"] = "A PERCENTAGE price has no minimum quantity. Use minimum_amount."
     if model != "PACKAGE":
         reasons["transform_quantity"] = of_packages
     if attrs["type"] == "USAGE":
@@ -221,7 +227,9 @@ def unused_by(model: str, attrs: Mapping[str, Any]) -> dict[str, str]:
         }
     else:
         reasons |= dict.fromkeys(("meter_id", "filter_values"), "Only allowed for a USAGE price.")
-        reasons |= dict.fromkeys(("minimum_amount", "maximum_amount"), "Only allowed for a USAGE price.")
+        reasons |= dict.fromkeys(
+            ("minimum_amount", "minimum_quantity", "maximum_amount"), "Only allowed for a USAGE price."
+        )
     return {name: reason for name, reason in reasons.items() if attrs.get(name)}
 
 

@@ -68,6 +68,7 @@ class PriceOut(ContractRecord):
     display_name = serializers.CharField(source="label")
     description = serializers.CharField()
     minimum_amount = ExactField(allow_null=True)
+    minimum_quantity = ExactField(allow_null=True)
     maximum_amount = ExactField(allow_null=True)
     rate_percent = ExactField(allow_null=True)
     fixed_amount_per_event = ExactField(allow_null=True)

@@ -60,7 +60,7 @@ class LineItemOut(ContractRecord):
     """A price that a subscription pays, and its dates. `price.parent_price_id` is the list price of an agreed one."""
 
     nulls: ClassVar[tuple[str, ...]] = (
-        *("addon_association_id", "commitment_duration", "commitment_overage_factor", "commitment_quantity"),
+        *("addon_association_id", "commitment_duration", "commitment_overage_factor"),
         *(
             "commitment_time_buckets",
             "commitment_windowed",
@@ -86,6 +86,7 @@ class LineItemOut(ContractRecord):
     meter_display_name = serializers.CharField(source="price.feature.name", allow_null=True)
     quantity = QuantityField(source="price.quantity")
     commitment_amount = ExactField(source="price.minimum_amount", allow_null=True)
+    commitment_quantity = ExactField(source="price.minimum_quantity", allow_null=True)
     commitment_type = serializers.SerializerMethodField()
     commitment_true_up_enabled = serializers.SerializerMethodField()
     currency = serializers.CharField(source="price.currency")
@@ -111,13 +112,15 @@ class LineItemOut(ContractRecord):
             return item.subscription.public_id
         return item.price.offer.public_id
 
-    @extend_schema_field(serializers.ChoiceField(["amount"], allow_null=True))
+    @extend_schema_field(serializers.ChoiceField(["amount", "quantity"], allow_null=True))
     def get_commitment_type(self, item: SubscribedPrice) -> str | None:
+        if item.price.minimum_quantity is not None:
+            return "quantity"
         return None if item.price.minimum_amount is None else "amount"
 
     @extend_schema_field(serializers.BooleanField(allow_null=True))
     def get_commitment_true_up_enabled(self, item: SubscribedPrice) -> bool | None:
-        return None if item.price.minimum_amount is None else True
+        return None if self.get_commitment_type(item) is None else True
 
 
 class PlanBrief(serializers.Serializer[Any]):

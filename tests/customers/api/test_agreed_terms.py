@@ -79,6 +79,28 @@ def test_a_subscription_starts_on_agreed_terms(api, plan, calls):
     assert [item["amount"] for item in api.get("prices")["items"]] == ["0.1", "10"]
 
 
+def test_a_commitment_is_an_amount_or_a_quantity(api, plan, calls):
+    usage = price_id(plan, feature=calls)
+    made = create(api, plan, line_item_commitments={usage: {"commitment_type": "quantity", "commitment_quantity": 500}})
+    [item] = [item for item in made["line_items"] if item["display_name"] == "Calls"]
+    committed = {name.removeprefix("commitment_"): item[name] for name in item if name.startswith("commitment_")}
+    assert (committed["quantity"], committed["amount"], committed["type"]) == ("500", None, "quantity")
+    changed = api.put(f"subscriptions/lineitems/{item['id']}", {"commitment_amount": 40})
+    assert (changed["commitment_quantity"], changed["commitment_amount"]) == (None, "40")
+
+
+@pytest.mark.parametrize(
+    "commitment",
+    [
+        {"commitment_type": "quantity", "commitment_amount": 5}, {"commitment_type": "amount"},
+        {"commitment_quantity": 5, "commitment_amount": 5},
+    ],
+)  # fmt: skip
+def test_a_commitment_without_its_measure_is_refused(api, plan, calls, commitment):
+    refused = create(api, plan, status=400, line_item_commitments={price_id(plan, feature=calls): commitment})
+    assert "commitment_" in next(iter(refused["details"]))
+
+
 def test_phases_are_entered_at_once(api, plan):
     seats = price_id(plan, name="Seats")
     now = timezone.now()
@@ -104,7 +126,7 @@ def test_phases_are_entered_at_once(api, plan):
         ({"tiers": [{"unit_amount": "1"}]}, "override_line_items[0].tiers"),
         ({"price_id": "price_x"}, "override_line_items[0].price_id"),
         ({"minimum_amount": "1"}, "override_line_items[0].minimum_amount"),
-        ({"commitment_quantity": 5}, "override_line_items[0].commitment_quantity"),
+        ({"commitment_quantity": 5}, "override_line_items[0].minimum_quantity"),
     ],
 )
 def test_what_cannot_be_agreed_is_named(api, plan, override, field):
