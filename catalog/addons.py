@@ -1,5 +1,6 @@
 """Add-ons: the version that a subscription's terms and its add-ons make together. Why: decision 223."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -9,7 +10,7 @@ from django.db import transaction
 
 from catalog.agreed.agree import make_version, publish_content
 from catalog.agreed.content import Content, PriceItem, make_item, read_content
-from catalog.models import Entitlement, PlanVersion
+from catalog.models import Entitlement, PlanVersion, Price
 from catalog.models.features import FeatureKind
 from catalog.models.prices import PriceKind
 from catalog.publishing import copy_row
@@ -55,9 +56,12 @@ def compose(
         return made
     content = read_content(terms)
     prices = prices_by_version(addons)
+    times: Counter[Price] = Counter()
     for addon, number in _sorted(addons):
-        fitting = [price for price in prices.get(addon.pk, []) if Terms.of(price) == charged]
-        content.items += [_times(make_item(price), number) for price in fitting]
+        for price in prices.get(addon.pk, []):
+            if Terms.of(price) == charged:
+                times[price] += number  # the same agreed prices can be those of several versions
+    content.items += [_times(make_item(price), number) for price, number in times.items()]
     _add_free_tiers(content, addons)
     _refuse_double_charges(content, terms)
     version = make_version(terms, content, agreed_for=agreed_for, without_addons=terms, addons=counts)

@@ -1,8 +1,9 @@
-"""How approved terms and commitments of subscriptions are carried out."""
+"""How approved terms, add-ons and commitments of subscriptions are carried out."""
 
 from datetime import datetime
 
 from catalog.agreed.storing import read_edits
+from catalog.models import Plan, PlanVersion
 from config.approvals.kinds import Operation
 from config.approvals.models import Approval
 from config.approvals.operations import register
@@ -11,6 +12,7 @@ from customers.models import Commitment, Subscription
 from customers.subscriptions import (
     CommitmentTerms,
     TermsPhase,
+    add_addon,
     agree_commitment,
     agree_phases,
     agree_terms,
@@ -42,6 +44,25 @@ def _agree_phases(approval: Approval, now: datetime) -> Subscription:
     )
 
 
+def _add_addon(approval: Approval, now: datetime) -> Subscription:
+    inputs = approval.inputs
+    offers = PlanVersion.objects if inputs["is_version"] else Plan.with_addons
+    subscription = Subscription.objects.get(pk=approval.object_key)
+    add_addon(
+        subscription,
+        offers.get(pk=inputs["addon"]),
+        at=datetime.fromisoformat(inputs["at"]),
+        until=datetime.fromisoformat(inputs["until"]) if inputs["until"] else None,
+        metadata=inputs["metadata"],
+        now=now,
+        by=approval.requested_by,
+        reason=inputs["reason"],
+        invoicing=ChangeInvoicing(inputs["invoicing"]),
+        edits=read_edits(inputs["edits"]),
+    )
+    return subscription
+
+
 def _agree_commitment(approval: Approval, now: datetime) -> Commitment:
     inputs = approval.inputs
     return agree_commitment(
@@ -67,10 +88,11 @@ def _end_commitment(approval: Approval, now: datetime) -> Commitment:
 
 
 def register_operations() -> None:
-    """Register how agreed terms and commitments are carried out, and what deciding about them requires."""
+    """Register how agreed terms, add-ons and commitments are carried out, and what deciding about them requires."""
     carried_out = {
         Operation.AGREE_TERMS: _agree_terms,
         Operation.AGREE_PHASES: _agree_phases,
+        Operation.ADD_ADDON: _add_addon,
         Operation.AGREE_COMMITMENT: _agree_commitment,
         Operation.END_COMMITMENT: _end_commitment,
     }

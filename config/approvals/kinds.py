@@ -49,6 +49,7 @@ class Operation(models.TextChoices):
     PUBLISH = "plan_version.publish", "Publish prices"
     AGREE_TERMS = "subscription.agree_terms", "Agree terms"
     AGREE_PHASES = "subscription.agree_phases", "Agree phases"
+    ADD_ADDON = "subscription.add_addon", "Add add-on at agreed prices"
     AGREE_COMMITMENT = "subscription.agree_commitment", "Agree commitment"
     END_COMMITMENT = "subscription.end_commitment", "End commitment"
     ACTIVATE_KEY = "api_key.activate", "Activate API key"

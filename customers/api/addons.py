@@ -18,6 +18,7 @@ from config.api.fields import ConstantField, ConstantText, MetadataField, Moment
 from config.api.openapi import Message, listed, operation
 from config.api.unknown_names import Unused
 from config.api.views import ApiView, get_or_404, read_body
+from customers.api.agreed_terms import addon_edits
 from customers.api.bodies import PERIOD_END, AddonToAddIn, change_at, own_proration
 from customers.api.subscriptions import REASON, TAG, WRITE, check_proration, subscription_of
 from customers.kinds import ChangeInvoicing
@@ -99,9 +100,10 @@ def associations() -> QuerySet[SubscriptionAddon]:
 def add_from_body(subscription: Subscription, body: dict[str, Any], *, now: datetime) -> SubscriptionAddon:
     """Add the add-on of a body to a subscription."""
     at = _moment(subscription, body, "start_date", now)
+    addon = addon_of(body["addon_id"])
     return add_addon(
         subscription,
-        addon_of(body["addon_id"]),
+        addon,
         at=max(at, subscription.started_at),
         until=body.get("end_date"),
         metadata=body.get("metadata"),
@@ -109,6 +111,7 @@ def add_from_body(subscription: Subscription, body: dict[str, Any], *, now: date
         by=None,
         reason=body.get("reason") or REASON,
         invoicing=ChangeInvoicing(body.get("invoicing") or ChangeInvoicing.IMMEDIATE),
+        edits=addon_edits(body, addon, now=now),
     )
 
 

@@ -13,8 +13,9 @@ from catalog.api.bodies.agreed import addition_of, free_tier_edit, price_edits
 from catalog.api.bodies.prices import price_terms
 from catalog.api.names import PERIODS
 from catalog.by_value import get_variant
-from catalog.models import Entitlement, Feature, IntervalUnit, PlanVersion, Price
+from catalog.models import Entitlement, Feature, IntervalUnit, Plan, PlanVersion, Price
 from catalog.models.prices import Every, PriceKind
+from catalog.publishing import get_published_version
 from catalog.selectors import Terms, prices_of
 from config.api.errors import invalid
 from customers.api.bodies import PERIOD_END
@@ -30,10 +31,23 @@ def terms_of_body(body: Body, version: PlanVersion, terms: Terms) -> list[TermsE
     edits = _kept_prices(body, version)
     edits += overrides_of(body, version)
     edits += _each(body, "override_entitlements", partial(_entitlement_edits, version))
+    return edits + _commitments_of(body, version) + additions_of(body, version, terms)
+
+
+def addon_edits(body: Body, addon: Plan, *, now: datetime) -> list[TermsEdit]:
+    """Return what is agreed instead of the prices of an add-on that is added."""
+    if not (body.get("override_line_items") or body.get("line_item_commitments")):
+        return []
+    version = get_published_version(addon, now=now, by=None)
+    return overrides_of(body, version) + _commitments_of(body, version)
+
+
+def _commitments_of(body: Body, version: PlanVersion) -> list[TermsEdit]:
+    edits: list[TermsEdit] = []
     for price_id, commitment in (body.get("line_item_commitments") or {}).items():
         row = {**commitment, "price_id": price_id}
         edits += _at_place(f"line_item_commitments.{price_id}", partial(_override_edits, version, row))
-    return edits + additions_of(body, version, terms)
+    return edits
 
 
 def overrides_of(body: Body, version: PlanVersion) -> list[TermsEdit]:
@@ -113,7 +127,7 @@ def agree_phases(subscription: Subscription, body: Body, version: PlanVersion, *
         agree_terms(subscription, edits, at=at, until=phase.get("end_date"), now=now, by=None, reason=reason)
 
 
-def orders_of(body: Body, starts_at: datetime) -> list[AddonOrder]:
+def orders_of(body: Body, starts_at: datetime, *, now: datetime) -> list[AddonOrder]:
     """Return the add-ons of a new subscription's body, from its start on by default."""
     orders = []
     for index, row in enumerate(body.get("addons") or []):
@@ -122,7 +136,9 @@ def orders_of(body: Body, starts_at: datetime) -> list[AddonOrder]:
             raise invalid({f"addons[{index}].change_at": ["Use start_date in a new subscription."]})
         if at < starts_at:
             raise invalid({f"addons[{index}].start_date": ["An add-on can't start before the subscription."]})
-        orders.append(AddonOrder(addon_of(row["addon_id"]), at, row.get("end_date"), row.get("metadata") or {}))
+        addon = addon_of(row["addon_id"])
+        edits = addon_edits(row, addon, now=now)
+        orders.append(AddonOrder(addon, at, row.get("end_date"), row.get("metadata") or {}, edits))
     return orders
 
 

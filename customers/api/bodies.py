@@ -164,7 +164,6 @@ def own_proration() -> serializers.ChoiceField:
 
 
 NOW, PERIOD_END = "immediate", "end_of_period"
-LIST_PRICE = Unused("An add-on is charged at its list price. Use a coupon of the subscription for a discount.")
 
 
 def change_at() -> serializers.ChoiceField:
@@ -179,8 +178,6 @@ class AddonToAddIn(serializers.Serializer[Any]):
     unused: ClassVar[dict[str, Unused]] = {
         "cadence": Unused("Add-ons recur. Use end_date, or a one-off invoice.", ("recurring",)),
         "coupons": Unused("Use coupons of the subscription. The coupon's scope determines what it discounts."),
-        "line_item_commitments": LIST_PRICE,
-        "override_line_items": LIST_PRICE,
     }
 
     addon_id = serializers.CharField(max_length=64)
@@ -189,6 +186,16 @@ class AddonToAddIn(serializers.Serializer[Any]):
     change_at = change_at()
     metadata = MetadataField(required=False, allow_null=True)
     proration_behavior = own_proration()
+    override_line_items = serializers.ListField(
+        child=OverrideLineItemIn(),
+        required=False,
+        allow_null=True,
+        max_length=MOST_TERMS,
+        help_text="Agreed instead of the add-on's prices.",
+    )
+    line_item_commitments = serializers.DictField(
+        child=CommitmentIn(), required=False, allow_null=True, help_text="Minimums, by the ids of its usage prices."
+    )
 
     def validate(self, attrs: Any) -> Any:
         if attrs.get("start_date") and attrs.get("change_at"):

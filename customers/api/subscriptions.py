@@ -176,7 +176,7 @@ class Subscriptions(ApiView):
             net_days=net_days_of(body.get("payment_terms") or ""),
             metadata=body.get("metadata"),
             terms=terms_of_body(body, version, terms),
-            addons=orders_of(body, starts_at),
+            addons=orders_of(body, starts_at, now=now),
             now=now,
             by=None,
             reason=REASON,

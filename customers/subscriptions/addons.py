@@ -7,9 +7,13 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
+from catalog.agreed import TermsEdit, agree
+from catalog.agreed.storing import write_edits
 from catalog.models import Plan, PlanVersion
 from catalog.publishing import PlanArchived, get_published_version
 from catalog.selectors import Terms, prices_on_terms
+from config.approvals.gate import Action, require_approval
+from config.approvals.kinds import ApprovalKind, Operation
 from config.audit import recorded
 from config.refusals import Refused
 from config.webhooks.names import WebhookEvent
@@ -32,12 +36,13 @@ class AddonEnded(Refused):
 
 @dataclass(frozen=True, slots=True)
 class AddonOrder:
-    """An add-on to add: from `at` on, until `until` if it isn't None."""
+    """An add-on to add: from `at` on, until `until` if it isn't None. `edits` are agreed instead of its list prices."""
 
     addon: Plan | PlanVersion
     at: datetime
     until: datetime | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    edits: Sequence[TermsEdit] = ()
 
 
 def add_addon(
@@ -51,17 +56,22 @@ def add_addon(
     by: User | None,
     reason: str = "",
     invoicing: ChangeInvoicing = ChangeInvoicing.NEXT_INVOICE,
+    edits: Sequence[TermsEdit] = (),
 ) -> SubscriptionAddon:
     """Add an add-on from a moment on: its newest published version. Its draft is published first, unless on hold.
 
-    A second call adds it a second time. `invoicing` is when its fees in advance are invoiced. Raises NotYetStarted,
-    SubscriptionEnded, EndsBeforeStart, PlanArchived, NothingPublished, NoMatchingPrice, AddonNotCompatible,
-    TooManyAddons, ReasonRequired, and ValidationError for a draft that can't be published.
+    A second call adds it a second time. `invoicing` is when its fees in advance are invoiced. `edits` are agreed with
+    this subscription instead of the add-on's prices. Raises NotYetStarted, SubscriptionEnded, EndsBeforeStart,
+    PlanArchived, NothingPublished, NoMatchingPrice, AddonNotCompatible, TooManyAddons, ReasonRequired, NotInTerms,
+    QuantityNotAllowed, ValidationError for a draft or prices that can't be published, and ApprovalNeeded for agreed
+    prices where publishing prices needs approval.
     """
-    order = AddonOrder(addon, at, until, metadata or {})
+    order = AddonOrder(addon, at, until, metadata or {}, edits)
     with lock_subscription(subscription, by=by) as locked:
         chain = read_chain(locked)
         find_span(locked, chain, at)
+        if any(edit.changes_prices for edit in edits):
+            require_approval(_describe(locked, order, reason, invoicing), by=by)
         [row] = save_addons(locked, [order], now=now, by=by, reason=reason)
         if write_chain(locked, chain, now=now, by=by, reason=reason) and invoicing == ChangeInvoicing.IMMEDIATE:
             invoice_change(locked, at=at, now=now)
@@ -78,6 +88,10 @@ def save_addons(
         if order.until is not None and order.until < order.at:
             raise EndsBeforeStart("The add-on ends before it starts.")
         version = _sellable_version(subscription, order.addon, now=now, by=by)
+        if order.edits:
+            changes = {edit.key for edit in order.edits}
+            agreed_for = subscription.public_id
+            version = agree(version, order.edits, agreed_for=agreed_for, changes=changes, now=now, by=by, reason=reason)
         row = SubscriptionAddon(
             subscription=subscription,
             version=version,
@@ -92,6 +106,27 @@ def save_addons(
             row.save()
         rows.append(row)
     return rows
+
+
+def _describe(subscription: Subscription, order: AddonOrder, reason: str, invoicing: ChangeInvoicing) -> Action:
+    is_version = isinstance(order.addon, PlanVersion)
+    return Action(
+        Operation.ADD_ADDON,
+        [ApprovalKind.PRICES],
+        [subscription],
+        {
+            "addon": order.addon.pk,
+            "is_version": is_version,
+            "edits": write_edits(order.edits),
+            "at": order.at.isoformat(),
+            "until": order.until.isoformat() if order.until else None,
+            "metadata": order.metadata,
+            "invoicing": invoicing.value,
+            "reason": reason,
+        },
+        title=f"Add {order.addon} to {subscription} at agreed prices",
+        effect=f"{len(order.edits)} of its prices are agreed, from {order.at:%Y-%m-%d %H:%M} UTC on.",
+    )
 
 
 def remove_addon(

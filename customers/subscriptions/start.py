@@ -25,7 +25,7 @@ from customers.subscriptions.addons import AddonOrder, save_addons
 from customers.subscriptions.chain import Chain, PhaseSpan
 from customers.subscriptions.phases import write_chain
 from customers.subscriptions.refusals import EndsBeforeStart, NoMatchingPrice
-from customers.subscriptions.terms import agree_at_start
+from customers.subscriptions.terms import agree_at_start, check_approval_at_start
 
 
 class CustomerArchived(Refused):
@@ -108,6 +108,7 @@ def subscribe(
         subscription.save()
     version = agree_at_start(subscription, version, terms, now=now, by=by, reason=reason)
     chain = _make_first_chain(version, starts_at, trial_ends_at, ends_at)
+    check_approval_at_start(subscription, [edit for order in addons for edit in order.edits], by=by)
     save_addons(subscription, addons, now=now, by=by, reason=reason)
     write_chain(subscription, chain, now=now, by=by, reason=reason)
     emit(WebhookEvent.SUBSCRIPTION_CREATED, "subscription", [subscription.pk], at=now)

@@ -5,13 +5,19 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from billing.invoicing.upcoming import upcoming
 from billing.models import Invoice
+from catalog.agreed import PriceEdit
+from config.approvals.kinds import ApprovalKind
+from config.approvals.people import Person
+from config.approvals.requests import approve
 from customers.kinds import ChangeInvoicing
 from customers.models import Subscription
 from customers.signals import invoice_start
 from customers.subscriptions import add_addon, change_plan, remove_addon
+from tests.approving import colleague, requested, require
 from tests.billing.late import arrive_many, invoice_at, work_late
 from tests.billing.proofs.proving import differences, prove_night
 from tests.billing.world import D, utc
@@ -92,3 +98,55 @@ def test_support_is_added_in_mid_period_twice_and_removed():
     assert sum(invoice.total for invoice in Invoice.objects.all()) == D("1075.84")
     work_late(JULY)
     assert differences(prove_night(JULY)) == []
+
+
+def test_support_at_an_agreed_price():
+    """Support at $20.00 instead of $31.00 from 15 February, and a second one at the list price in March."""
+    calls = make_feature(name="Calls", unit_singular="call", unit_plural="calls")
+    growth = make_version(
+        fee("Platform", 99), {"feature": calls, "unit_amount": D(1), "position": 1}, free_units={calls: D(2)}
+    )
+    support = make_addon(fee("Support", 31), free_units={calls: D(3)})
+    acme = make_subscription(customer=make_customer(name="Acme", external_id="acme"), plan=growth, starts_at=JANUARY)
+    invoice_start(acme, now=JANUARY)
+    bill(acme, FEBRUARY)
+    middle = utc(2026, 2, 15)
+    edits = [PriceEdit(support.prices.get(), {"unit_amount": D(20)})]
+    at_once = ChangeInvoicing.IMMEDIATE
+    added = add_addon(acme, support, at=middle, now=middle, by=None, invoicing=at_once, edits=edits)
+    assert str(added.version) == f"{support}, agreed terms"
+    # 14 of 28 days of $20.00.
+    assert charges(Invoice.objects.order_by("pk").last().lines.all()) == [("Support, 15–28 Feb", D("10.00"))]
+    arrive_many(6, utc(2026, 2, 20))
+    assert bill(acme, MARCH) == [
+        ("Platform, 1–31 Mar", D("99.00")),
+        ("Support, 1–31 Mar", D("20.00")),
+        ("Calls, 15–28 Feb", D("1.00")),  # 6 - (2 + 3)
+    ]
+    add_addon(acme, support, at=utc(2026, 3, 11), now=utc(2026, 3, 11), by=None)
+    assert bill(acme, APRIL) == [
+        ("Support, 11–31 Mar", D("21.00")),  # 21/31 of 31
+        ("Platform, 1–30 Apr", D("99.00")),
+        ("Support, 1–30 Apr", D("31.00")),
+        ("Support, 1–30 Apr", D("20.00")),
+    ]
+    remove_addon(added, at=utc(2026, 4, 16), now=utc(2026, 4, 15), by=None)
+    assert bill(acme, MAY) == [
+        ("Support, 16–30 Apr", D("-10.00")),  # 15/30 of 20 are due
+        ("Platform, 1–31 May", D("99.00")),
+        ("Support, 1–31 May", D("31.00")),
+    ]
+    work_late(MAY)
+    assert differences(prove_night(MAY)) == []
+
+
+def test_an_agreed_price_of_an_add_on_waits_for_approval():
+    support = make_addon(fee("Support", 31))
+    acme = make_subscription(plan=make_version(fee("Platform", 99)), starts_at=JANUARY)
+    edits = [PriceEdit(support.prices.get(), {"unit_amount": D(20)})]
+    require(ApprovalKind.PRICES)
+    asks, decides = colleague()[0], colleague()[0]
+    approval = requested(lambda: add_addon(acme, support, at=JANUARY, now=JANUARY, by=asks, edits=edits, reason="Deal"))
+    assert not acme.addons.exists()
+    approve(approval, now=timezone.now(), by=Person(decides))
+    assert [price.unit_amount for price in acme.addons.get().version.prices.all()] == [D(20)]

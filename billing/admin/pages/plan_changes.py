@@ -32,7 +32,7 @@ PERIOD_NAMES = {
     "half_year": "half-year",
     "year": "year",
 }
-FIELDS_OF_EFFECT = {"plan", "addon", "attachment", "until", "when", "day", "last_day", "scheduled"}
+FIELDS_OF_EFFECT = {"plan", "addon", "agreed_amount", "attachment", "until", "when", "day", "last_day", "scheduled"}
 FORMS: dict[str, type[ChangeForm]] = {
     form.change: form
     for form in (

@@ -1,6 +1,7 @@
 """Forms of changes to a subscription. Dates are days in the customer's time zone; each form reads the clock once."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -9,16 +10,21 @@ from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.widgets import (
+    UnfoldAdminDecimalFieldWidget,
     UnfoldAdminRadioSelectWidget,
     UnfoldAdminSelectWidget,
 )
 
-from catalog.models import Addon, Plan
+from catalog.agreed import PriceEdit
+from catalog.models import Addon, Plan, PlanVersion
 from catalog.models.plans import PlanState
+from catalog.models.prices import PriceKind
 from catalog.publishing import get_newest_published
-from config.inputs import DayField
+from catalog.selectors import Terms, prices_on_terms
+from config.inputs import DayField, NumberField
 from config.office.dialogs import DayInput, ReasonForm
 from config.office.wording import local_day
+from config.refusals import Refused
 from customers import subscriptions
 from customers.kinds import ChangeInvoicing
 from customers.models import Subscription, SubscriptionAddon
@@ -129,7 +135,16 @@ class AddAddonForm(MomentForm):
         widget=UnfoldAdminRadioSelectWidget(choices=ChangeInvoicing.choices),
         help_text="Of the rest of the billing period, when the add-on starts.",
     )
-    field_order = ("addon", "when", "day", "until", "invoicing", "reason")
+    agreed_amount = NumberField(
+        label="Agreed fee",
+        required=False,
+        min_value=Decimal(0),
+        max_digits=30,
+        decimal_places=12,
+        widget=UnfoldAdminDecimalFieldWidget(),
+        help_text="Instead of the add-on's fee, for this subscription. Leave blank for its list price.",
+    )
+    field_order = ("addon", "agreed_amount", "when", "day", "until", "invoicing", "reason")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -139,16 +154,29 @@ class AddAddonForm(MomentForm):
 
     def apply(self, subscription: Subscription, *, now: datetime, by: User | None, reason: str) -> None:
         until = self.cleaned_data["until"]
+        version = get_newest_published(self.cleaned_data["addon"])
         subscriptions.add_addon(
             subscription,
-            get_newest_published(self.cleaned_data["addon"]),
+            version,
             at=max(self.moment(subscription), subscription.started_at),
             until=local_midnight(until, subscription.timezone) if until else None,
             now=now,
             by=by,
             reason=reason,
             invoicing=self.cleaned_data["invoicing"],
+            edits=self._edits(subscription, version),
         )
+
+    def _edits(self, subscription: Subscription, version: PlanVersion) -> list[PriceEdit]:
+        """Return the agreed fee instead of the add-on's own. Raises Refused unless the add-on has one fee."""
+        amount = self.cleaned_data["agreed_amount"]
+        if amount is None:
+            return []
+        terms = Terms(subscription.currency, subscription.interval, subscription.interval_count)
+        fees = list(prices_on_terms(version, terms).filter(kind=PriceKind.FIXED))
+        if len(fees) != 1:
+            raise Refused(f"{version.plan} has {len(fees)} fees. An agreed fee needs an add-on with one fee.")
+        return [PriceEdit(fees[0], {"unit_amount": amount})]
 
 
 class RemoveAddonForm(MomentForm):

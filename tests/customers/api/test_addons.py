@@ -96,14 +96,27 @@ def test_an_add_on_is_previewed_added_and_removed(api, support):
     assert "ends on" in api.delete("subscriptions/addon", removal, status=400)["message"]
 
 
+def test_an_add_on_has_agreed_prices(api, support):
+    """Twice at $20 instead of $30, and once at the list price."""
+    [price] = api.get("prices", entity_type="ADDON")["items"]
+    cheap = {"addon_id": support["id"], "override_line_items": [{"price_id": price["id"], "amount": "20"}]}
+    api.put(f"addons/{support['id']}", {"maximum": None})
+    made = subscribe(api, addons=[cheap, cheap, {"addon_id": support["id"]}])
+    items = [item for item in made["line_items"] if item["entity_type"] == "addon"]
+    assert sorted((item["price"]["amount"], item["quantity"]) for item in items) == [("20", "2"), ("30", "1")]
+    assert {item["entity_id"] for item in items} == {support["id"]}
+    # $10 of the plan, 2 × $20 and $30.
+    assert Invoice.objects.get().total == Decimal("80.00")
+
+
 def test_what_an_add_on_can_not_have_is_refused(api, support):
     made = subscribe(api)
     body = {"subscription_id": made["id"], "addon_id": support["id"]}
     for field, value in (
-        ("override_line_items", [{"price_id": "p", "amount": "1"}]), ("cadence", "onetime"),
+        ("override_line_items[0].price_id", [{"price_id": "p", "amount": "1"}]), ("cadence", "onetime"),
         ("start_date", (timezone.now() - timedelta(days=1)).isoformat()),
     ):  # fmt: skip
-        refused = api.post("subscriptions/addon", body | {field: value}, status=400)
+        refused = api.post("subscriptions/addon", body | {field.partition("[")[0]: value}, status=400)
         assert field in refused["details"] or "reason" in refused["details"]
     api.post("subscriptions/addon", body | {"addon_id": "addon_x"}, status=404)
     assert "addons[0].start_date" in subscribe_again(api, made, support)["details"]
