@@ -1,4 +1,4 @@
-"""Unbilled revenue at the end of a month: usage of current periods and of ended periods that aren't invoiced yet."""
+"""Unbilled revenue at the end of a month: usage that isn't invoiced yet, and what is earned of commitments."""
 
 import logging
 from collections import defaultdict
@@ -10,12 +10,16 @@ from itertools import batched, chain
 
 from django.db.models import Max, Q
 
+from billing.charges.commitment_facts import ChargedUsage, CommitmentFacts
+from billing.charges.earned_commitments import list_earned
 from billing.charges.next_invoice import NextInvoice
-from billing.charges.subscription import BilledSubscription
+from billing.charges.subscription import BilledSubscription, Phase
+from billing.charges.subscription_commitments import LABELS, usage_of
+from billing.invoicing.commitments import add_commitments_as_of
 from billing.invoicing.compute import ComputedInvoice, InvoiceRequest, compute_invoices
 from billing.invoicing.subscriptions import load_terms
 from billing.isolation import isolate, unexpected_error
-from billing.kinds import LineKind
+from billing.kinds import CommitmentPart, LineKind
 from billing.models import Invoice, InvoiceKind
 from billing.money import ZERO
 from billing.month_end.customer_ranges import CustomerRange
@@ -25,11 +29,12 @@ from customers.models import Subscription
 from customers.periods import Period
 
 BATCH_SIZE = 500  # subscriptions
+MINIMUM = LABELS[CommitmentPart.TRUE_UP].lower()
 
 logger = logging.getLogger(__name__)
 
 Place = tuple[str, str, str]  # currency, plan, feature
-_Key = tuple[str, int | None, int | None]  # currency, plan version, feature
+_Key = tuple[str, int | None, int | None, str]  # currency, plan version, feature, what is earned beside its usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ def earned_by(month: Month, customers: CustomerRange) -> Earned:
     """Rate the usage of some customers that no invoice finalized by the month's end charges, as it is counted now.
 
     Uses the code that bills. Every period that started by the month's end counts up to that end. Draft invoices aren't
-    revenue, so their periods are included.
+    revenue, so their periods are included. Minimum commitments are earned by the day.
     """
     end = month.period.end
     unsettled = Q(ended_at=None) | Q(ended_at__gt=month.period.start) | Q(billing__closed_at=None)
@@ -81,16 +86,47 @@ def earned_by(month: Month, customers: CustomerRange) -> Earned:
     subscriptions: dict[_Key, set[int]] = defaultdict(set)
     problems: dict[int, str] = {}
     for batch in batched(live.order_by("pk").values_list("pk", "ended_at"), BATCH_SIZE):
-        for computed in _rated(list(_requests(dict(batch), end))):
-            subscription = computed.request.subscription
+        rated = _rated(list(_requests(dict(batch), end)))
+        for computed in rated:
             if computed.problem:
-                problems[subscription.subscription_id] = computed.problem
-            for line in computed.lines:
-                if line.kind == LineKind.USAGE and line.amount:
-                    key = (subscription.currency, line.plan_version_id, line.feature_id)
-                    amounts[key] += line.amount
-                    subscriptions[key].add(subscription.subscription_id)
+                problems[computed.request.subscription.subscription_id] = computed.problem
+        for subscription_id, key, amount in chain(_usage(rated), _commitments(rated, end)):
+            amounts[key] += amount
+            subscriptions[key].add(subscription_id)
     return Earned(_by_name(amounts, subscriptions), _named(problems))
+
+
+def _usage(rated: Sequence[ComputedInvoice]) -> Iterator[tuple[int, _Key, Decimal]]:
+    """Yield what usage earned, and the minimums of prices, which are prorated to the days until the end."""
+    for computed in rated:
+        subscription = computed.request.subscription
+        for line in computed.lines:
+            if line.kind in (LineKind.USAGE, LineKind.TRUE_UP) and line.amount:
+                label = MINIMUM if line.kind == LineKind.TRUE_UP else ""
+                key = (subscription.currency, line.plan_version_id, line.feature_id, label)
+                yield subscription.subscription_id, key, line.amount
+
+
+def _commitments(rated: Sequence[ComputedInvoice], end: datetime) -> Iterator[tuple[int, _Key, Decimal]]:
+    """Yield what is earned of the commitments of the rated subscriptions, less what invoices held of it at the end."""
+    subscriptions = {one.request.subscription.subscription_id: one.request.subscription for one in rated}
+    for computed in rated:
+        if computed.problem:  # without its usage, it isn't known what is missing to a commitment
+            subscriptions.pop(computed.request.subscription.subscription_id, None)
+    add_commitments_as_of(subscriptions, end)
+    unbilled: dict[int, list[ChargedUsage]] = defaultdict(list)
+    for computed in rated:
+        unbilled[computed.request.subscription.subscription_id] += usage_of(computed.lines)
+    for pk, subscription in subscriptions.items():
+        facts = subscription.committed
+        facts = CommitmentFacts(facts.amounts, [*facts.usage, *unbilled[pk]], facts.invoiced)
+        version_id = max((phase for phase in subscription.phases if phase.start < end), key=_start).version_id
+        for part, amount in list_earned(subscription, facts, end):
+            yield pk, (subscription.currency, version_id, None, LABELS[part]), amount
+
+
+def _start(phase: Phase) -> datetime:
+    return phase.start
 
 
 def accrual(earned: dict[Place, tuple[Decimal, int]], problems: dict[str, str], unrated: int) -> Accrual:
@@ -144,7 +180,8 @@ def _by_name(amounts: dict[_Key, Decimal], subscriptions: dict[_Key, set[int]]) 
     by_name: dict[Place, tuple[Decimal, set[int]]] = {}
     for key, amount in amounts.items():
         plan = versions[key[1]].plan.name if key[1] else ""
-        place = (key[0], plan, features[key[2]].name if key[2] else "")
+        name = features[key[2]].name if key[2] else ""
+        place = (key[0], plan, ": ".join(filter(None, (name, key[3]))))
         known_amount, known_ids = by_name.get(place, (ZERO, set()))
         by_name[place] = (known_amount + amount, known_ids | subscriptions[key])
     return {place: (amount, len(ids)) for place, (amount, ids) in by_name.items()}

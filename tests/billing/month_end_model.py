@@ -72,9 +72,10 @@ def slow_accrual(month: Month) -> dict[Place, tuple[Decimal, int]]:
                 [InvoiceRequest(account, NextInvoice("cycle", period, period.end), until=end)]
             )
             for line in computed.lines:
-                if line.kind == "usage" and line.amount:
+                if line.kind in ("usage", "true_up") and line.amount:
                     plan = PlanVersion.objects.get(pk=line.plan_version_id or 0).plan.name
-                    place = (subscription.currency, plan, Feature.objects.get(pk=line.feature_id or 0).name)
+                    beside = ": minimum commitment" if line.kind == "true_up" else ""
+                    place = (subscription.currency, plan, Feature.objects.get(pk=line.feature_id or 0).name + beside)
                     amounts[place] += line.amount
                     who[place].add(subscription.pk)
             since = period.end

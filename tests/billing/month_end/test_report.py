@@ -21,8 +21,9 @@ from billing.month_end.revenue import books
 from billing.month_end.usage import UsageStatus, pieces
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note
 from billing.settlement.payments import Receipt, record_payment
+from customers.kinds import CommitmentKind
 from customers.periods import Period
-from customers.subscriptions import cancel, pause
+from customers.subscriptions import CommitmentTerms, agree_commitment, cancel, pause
 from tests.admin_pages import as_viewer, count_queries, url
 from tests.billing.adjusting import make_credit, make_tax
 from tests.billing.invoices import make_draft
@@ -322,3 +323,52 @@ def test_the_report_needs_permission_to_view_invoices(client):
     client.force_login(make_user())
     assert client.get(url("billing_month_end")).status_code == 403
     assert as_viewer("events").get(reverse("admin:billing_month_end")).status_code == 403
+
+
+def accrued(name):
+    return {row.feature: row.amount for row in accrual(Month.named(name)).rows}
+
+
+@pytest.fixture
+def quarter(plan):
+    """Subscribe Acme to Growth for January to March, without its fee, at $1.00 a call."""
+    calls = make_feature(name="Units")
+    version = make_version({"feature": calls, "unit_amount": D(1)}, name="Quarterly")
+    _, subscription = sell(version.plan, starts_at=utc(2026, 1, 1), external_id="acme", timezone="UTC")
+    return subscription
+
+
+def test_a_minimum_is_earned_by_the_day(quarter):
+    """$1,200.00 for the 90 days of January to March. January's $100.00 are invoiced on 1 February."""
+    start = utc(2026, 1, 1)
+    agree_commitment(quarter, CommitmentTerms(D(1200), periods=3), starts_at=start, now=start, by=None)
+    arrive_many(100, utc(2026, 1, 10))
+    arrive_many(50, utc(2026, 2, 10))
+    arrive_many(60, utc(2026, 3, 10))
+    # 31/90 of 1,200.00 are 413.33, of which 100.00 are usage.
+    assert accrued("2026-01") == {"Units": D("100.00"), "Minimum commitment": D("313.33")}
+    invoice_at(utc(2026, 2, 1))
+    # 59/90 are 786.67, less 100.00 invoiced and 50.00 of usage in February.
+    assert accrued("2026-02") == {"Units": D("50.00"), "Minimum commitment": D("636.67")}
+    invoice_at(utc(2026, 3, 1))
+    assert accrued("2026-03") == {"Units": D("60.00"), "Minimum commitment": D("990.00")}
+    # The invoice of 1 April holds 60.00 and 990.00; the next term has 30 of 91 days: 395.60.
+    invoice_at(utc(2026, 4, 1))
+    assert accrued("2026-04") == {"Minimum commitment": D("395.60")}
+
+
+def test_usage_that_is_prepaid_is_not_unbilled(quarter):
+    """$100.00 a quarter in advance, above it 1.5 times the price: see decision 225."""
+    start, terms = utc(2026, 1, 1), CommitmentTerms(D(100), CommitmentKind.PREPAID, 3, D("1.5"))
+    agree_commitment(quarter, terms, starts_at=start, now=start, by=None)
+    invoice_at(start)
+    arrive_many(30, utc(2026, 1, 10))
+    arrive_many(50, utc(2026, 2, 10))
+    arrive_many(40, utc(2026, 3, 10))
+    drawn = "Drawn from the prepaid commitment"
+    assert accrued("2026-01") == {"Units": D("30.00"), drawn: D("-30.00")}
+    invoice_at(utc(2026, 2, 1))
+    assert accrued("2026-02") == {"Units": D("50.00"), drawn: D("-50.00")}
+    invoice_at(utc(2026, 3, 1))
+    # 20.00 are left of the prepayment. 20.00 above it cost 0.5 times more.
+    assert accrued("2026-03") == {"Units": D("40.00"), drawn: D("-20.00"), "Overage": D("10.00")}
