@@ -104,7 +104,8 @@ lint-schema: setup $(NODE_READY) ## Check the OpenAPI schema with Redocly's and 
 
 .PHONY: examples
 examples: setup ## Record the schema's examples from real responses and webhooks, and the table of the official client
-	@WRITE_EXAMPLES=1 $(PYTHON) -m pytest -q tests/scenarios/test_examples.py tests/scenarios/test_sdk_operations.py
+	@WRITE_EXAMPLES=1 $(PYTHON) -m pytest -q tests/scenarios/test_examples.py tests/scenarios/test_sdk_operations.py \
+		tests/customers/api/test_refused_fields.py
 
 .PHONY: bench
 bench: setup ## Measure speed (ONLY=name for one figure)
