@@ -140,6 +140,8 @@ class OneCustomer(ApiView):
     @operation(
         "updateCustomerById",
         "Update a customer",
+        refusals="`timezone` must be an IANA name. `parent_customer_id` and `parent_customer_external_id` name a "
+        "customer without a parent, and the customer is no parent itself.",
         tag=TAG,
         body=CustomerChange,
         answers={200: CustomerOut},
