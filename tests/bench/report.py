@@ -80,6 +80,10 @@ MEANINGS = {
         "Invoices per second of a billing run, compared with a COPY of these rows",
         ("invoices", "lines", "invoices_per_s", "copied_per_s"),
     ),
+    "invoice_run_overrides_ratio": (
+        "The same with 10 agreed prices for each subscription, and 10 lines",
+        ("invoices", "lines", "invoices_per_s", "copied_per_s"),
+    ),
     "invoice_run_memory_ratio": (
         "Peak memory of the workers with 100,000 subscriptions, compared with 10,000",
         ("subscriptions", "peak_mib", "peak_mib_at_10k", "invoices_per_s"),

@@ -25,6 +25,7 @@ from tests.bench.world import copy_seconds
 SMALL, LARGE = 10_000, int(os.environ.get("BENCH_SUBSCRIPTIONS", "100000"))
 WARM_UP = 1_000
 FEW_HOURS = 4
+OVERRIDES = 10
 COPIES = 3  # a single copy takes less than a second, which varies a lot
 
 
@@ -40,20 +41,28 @@ class RunFigures:
 
 def speed() -> Iterator[Figure]:
     """Bill 10,000 subscriptions with three lines each, and then copy these invoices and lines."""
-    plan = subscribers.make_plan()
+    yield _measure("invoice_run_ratio", 0.1, lines_each=3, has_overrides=False)
+
+
+def overrides() -> Iterator[Figure]:
+    """Bill 10,000 subscriptions that have agreed 10 prices each, one line for each price."""
+    yield _measure("invoice_run_overrides_ratio", 0.05, lines_each=OVERRIDES, has_overrides=True)
+
+
+def _measure(name: str, target: float, *, lines_each: int, has_overrides: bool) -> Figure:
+    plan = subscribers.make_plan(fees=lines_each - 2)
     with run_worker() as process:
-        subscribers.subscribe(plan, WARM_UP, hours=FEW_HOURS, now=datetime.now(UTC))
-        bill(process)
-        subscribers.subscribe(plan, SMALL, now=datetime.now(UTC))
-        figures = bill(process)
+        for count, hours in ((WARM_UP, FEW_HOURS), (SMALL, subscribers.HOURS)):
+            subscribers.subscribe(plan, count, hours=hours, now=datetime.now(UTC), has_overrides=has_overrides)
+            figures = bill(process)
     invoices = Invoice.objects.filter(run=figures.run)
     lines = InvoiceLine.objects.filter(invoice__run=figures.run)
-    check_run(figures.run, invoices.count(), lines.count())
+    check_run(figures.run, invoices.count(), lines.count(), lines_each)
     folder = Path(settings.DATA_DIR)
     copying = fmean(copy_seconds(folder, invoices) + copy_seconds(folder, lines) for _ in range(COPIES))
     data = {
         "invoices": SMALL,
-        "lines": SMALL * 3,
+        "lines": SMALL * lines_each,
         "usage_buckets": SMALL * 2 * subscribers.HOURS,
         "invoices_per_s": round(SMALL / figures.seconds),
         "invoices_per_worker_cpu_s": round(SMALL / figures.cpu_seconds),
@@ -61,7 +70,7 @@ def speed() -> Iterator[Figure]:
         "workers": CELERY_PROCESSES,
         "fsync": "on",
     }
-    yield Figure("invoice_run_ratio", copying / figures.seconds, "of COPY", 0.1, data=data)
+    return Figure(name, copying / figures.seconds, "of COPY", target, data=data)
 
 
 def memory() -> Iterator[Figure]:
@@ -106,9 +115,9 @@ def bill(process: psutil.Process) -> RunFigures:
     return RunFigures(seconds, cpu_seconds(process) - cpu, peak_mib(process), run)
 
 
-def check_run(run: BillingRun, invoices: int, lines: int) -> None:
-    """Check that every subscription has its invoice with three lines."""
-    if (run.failed, run.invoices_made, invoices, lines) != (0, SMALL, SMALL, SMALL * 3):
+def check_run(run: BillingRun, invoices: int, lines: int, lines_each: int) -> None:
+    """Check that every subscription has its invoice with its lines."""
+    if (run.failed, run.invoices_made, invoices, lines) != (0, SMALL, SMALL, SMALL * lines_each):
         raise SystemExit(
             f"Wrong: {run.invoices_made} invoices made, {run.failed} parked, {invoices} with {lines} lines."
         )
