@@ -5,16 +5,21 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billing.invoicing.upcoming import upcoming
 from catalog.agreed import PriceEdit, QuantityEdit
+from catalog.by_value import ValuePrice, set_value_prices
+from catalog.drafting import Tier
 from catalog.models import Price
+from catalog.publishing import publish
 from customers.models import Subscription
 from customers.subscriptions import agree_terms
-from tests.billing.world import D, use, utc
-from tests.factories import make_feature, make_subscription, make_version
+from tests.billing.late import arrive
+from tests.billing.world import D, bill, use, utc
+from tests.factories import make_customer, make_draft, make_feature, make_subscription, make_version
 
 pytestmark = pytest.mark.django_db
 START, END = utc(2026, 1, 1), utc(2026, 5, 1)
@@ -107,3 +112,41 @@ def test_terms_of_no_time_are_charged_nothing(start, day):
     listed, agreed = start(), start()
     change_seats(agreed, [(day, 15), (day, 10)])
     assert charges(agreed) == charges(listed)
+
+
+@few
+@given(changes=st.lists(st.tuples(days, quantities), unique_by=lambda change: change[0], max_size=3), day=days)
+def test_the_preview_of_agreed_terms_equals_the_invoices(start, changes, day):
+    with transaction.atomic():
+        subscription = start()
+        change_seats(subscription, changes)
+        usage = Price.objects.get(feature__name="Calls", listed=None)
+        edits = [PriceEdit(usage, {"minimum_quantity": D(30)}, [Tier(D(10), D("0.4")), Tier(None, D("0.2"))])]
+        agree_terms(subscription, edits, at=on(day), now=START, by=None)
+        previewed = charges(subscription)
+        billed = [[(line.description, line.amount) for line in invoice.lines.all()] for invoice in bill(END)]
+        assert billed == previewed
+        transaction.set_rollback(True)
+
+
+@few
+@given(
+    used=st.lists(st.tuples(st.sampled_from(["eu", "us", "asia", None]), st.integers(1, 50)), min_size=1, max_size=8)
+)
+def test_one_price_for_each_value_charges_what_one_price_charges(used):
+    """Whatever values occur, the lines of a list with equal prices add up to the line of a single price."""
+    with transaction.atomic():
+        traffic = make_feature(name="Traffic", event_name="traffic", aggregation="sum", field="gb")
+        draft = make_draft()
+        prices = [ValuePrice(["eu"], D("0.25")), ValuePrice(["us"], D("0.25")), ValuePrice([], D("0.25"))]
+        set_value_prices(draft, traffic, "region", prices, currency="USD", by=None)
+        by_value = publish(draft, now=START, by=None)
+        customer = make_customer(external_id="acme", timezone="UTC")
+        plans = by_value, make_version({"feature": traffic, "unit_amount": D("0.25")})
+        subscriptions = [make_subscription(customer=customer, plan=plan, starts_at=START) for plan in plans]
+        for region, gb in used:
+            properties = {"gb": gb} | ({"region": region} if region else {})
+            arrive(on(3), event_name="traffic", **properties)
+        totals = [sum(amount for _, amount in charges(one)[0]) for one in subscriptions]
+        assert totals == [sum(gb for _, gb in used) * D("0.25")] * 2
+        transaction.set_rollback(True)
