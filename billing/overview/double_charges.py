@@ -1,11 +1,11 @@
 """Usage that two subscriptions of a customer charge: both count the same events."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Q
 
@@ -14,6 +14,7 @@ from billing.invoicing.subscriptions import load_terms
 from billing.invoicing.upcoming import Upcoming, upcoming_many
 from billing.kinds import LineKind
 from billing.money import ZERO, format_amount, money
+from catalog.by_value import counts_same_usage
 from catalog.models import Feature
 from customers.kinds import PhaseKind
 from customers.models import Subscription
@@ -60,23 +61,24 @@ def double_charges(
     terms_by_id = {pk: coming.subscription for pk, coming in known.items()}
     if unread := subscriptions.keys() - known.keys():
         terms_by_id |= load_terms(unread)
-    windows: dict[int, list[tuple[int, Period]]] = defaultdict(list)
-    for pk, terms in terms_by_id.items():
-        for feature_id, window in _charged(terms, now):
-            windows[feature_id].append((pk, window))
-    by_feature = {feature_id: ids for feature_id, rows in windows.items() if (ids := _overlapping(rows))}
+    charged: dict[int, list[ChargedFeature]] = defaultdict(list)
+    for terms in terms_by_id.values():
+        for row in _charged(terms, now):
+            charged[row.whole_id].append(row)
+    several = {pk: rows for pk, rows in charged.items() if len({row.subscription_id for row in rows}) > 1}
+    features = Feature.objects.in_bulk(several.keys() | {row.feature_id for rows in several.values() for row in rows})
+    by_feature = {whole_id: shared for whole_id, rows in several.items() if (shared := _overlapping(rows, features))}
     if not by_feature:
         return []
     ids = set().union(*by_feature.values())
     if missing := ids - known.keys():
         known |= upcoming_many(missing, now=now)
-    features = Feature.objects.in_bulk(by_feature)
     plans = {pk: phases[-1].plan_version.plan.name for pk, phases in get_phases_by_subscription(ids).items()}
     return [
         DoubleCharge(
             features[feature_id],
             [
-                SubscriptionCharge(row, plans[pk], _amount(known[pk], feature_id))
+                SubscriptionCharge(row, plans[pk], _amount(known[pk], by_feature[feature_id][pk]))
                 for pk, row in subscriptions.items()
                 if pk in by_feature[feature_id]
             ],
@@ -85,26 +87,41 @@ def double_charges(
     ]
 
 
-def _charged(subscription: BilledSubscription, now: datetime) -> list[tuple[int, Period]]:
+class ChargedFeature(NamedTuple):
+    """A feature that a subscription charges for a time. Of a variant, `whole_id` is the feature it is of."""
+
+    subscription_id: int
+    whole_id: int
+    feature_id: int
+    window: Period
+
+
+def _charged(subscription: BilledSubscription, now: datetime) -> list[ChargedFeature]:
     """List the features that a subscription charges, each with a time from now on."""
     end = datetime.max.replace(tzinfo=now.tzinfo)
     return [
-        (price.feature.id, window)
+        ChargedFeature(subscription.subscription_id, price.feature.whole_id, price.feature.id, window)
         for phase, window in subscription.windows(Period(now, end), PhaseKind.ACTIVE)
         for price in subscription.plans[phase.version_id].usage
     ]
 
 
-def _overlapping(rows: Sequence[tuple[int, Period]]) -> set[int]:
-    """Return the subscriptions that charge a feature while another one does."""
-    return {pk for pk, window in rows for other, period in rows if pk != other and window.overlaps(period)}
+def _overlapping(rows: Sequence[ChargedFeature], features: Mapping[int, Feature]) -> dict[int, set[int]]:
+    """Return the subscriptions that charge usage which another one charges, each with the features it charges so."""
+    shared: dict[int, set[int]] = defaultdict(set)
+    for row in rows:
+        for other in rows:
+            is_other = row.subscription_id != other.subscription_id and row.window.overlaps(other.window)
+            if is_other and counts_same_usage(features[row.feature_id], features[other.feature_id]):
+                shared[row.subscription_id].add(row.feature_id)
+    return shared
 
 
-def _amount(coming: Upcoming, feature_id: int) -> Decimal:
+def _amount(coming: Upcoming, feature_ids: Collection[int]) -> Decimal:
     if coming.invoice is None:
         return ZERO
     lines = coming.invoice.lines
-    return sum((line.amount for line in lines if line.kind == LineKind.USAGE and line.feature_id == feature_id), ZERO)
+    return sum((line.amount for line in lines if line.kind == LineKind.USAGE and line.feature_id in feature_ids), ZERO)
 
 
 def warn_of_double_charges(subscription: Subscription, /, *, now: datetime) -> list[dict[str, Any]]:

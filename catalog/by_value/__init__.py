@@ -5,6 +5,7 @@ feature: `variants` has these features, `price_list` puts their prices into a dr
 from catalog.by_value.price_list import ValuePrice, set_value_prices
 from catalog.by_value.variants import (
     NotByValue,
+    counts_same_usage,
     get_other_variant,
     get_variant,
     list_priced_values,
@@ -14,6 +15,7 @@ from catalog.by_value.variants import (
 __all__ = [
     "NotByValue",
     "ValuePrice",
+    "counts_same_usage",
     "get_other_variant",
     "get_variant",
     "list_priced_values",

@@ -74,6 +74,18 @@ def _refuse_unsuitable(feature: Feature, name: str) -> None:
         raise NotByValue(f"{feature} is cumulative. Only usage that starts at 0 each period can have prices by value.")
 
 
+def counts_same_usage(feature: Feature, other: Feature) -> bool:
+    """Return whether two features with the same whole can count the same event."""
+    if not (feature.variant_of_id and other.variant_of_id) or feature.variant_property != other.variant_property:
+        return True
+    if feature.counts_other_values and other.counts_other_values:
+        return True
+    if feature.counts_other_values or other.counts_other_values:
+        rest, listed = (feature, other) if feature.counts_other_values else (other, feature)
+        return not set(listed.variant_values) <= set(rest.variant_values)
+    return bool(set(feature.variant_values) & set(other.variant_values))
+
+
 def group_by_list(prices: Iterable[Price]) -> dict[ListKey, list[tuple[Price, Feature]]]:
     """Group the prices by value of a version by their lists, each with its variant. Leave other prices out."""
     lists: defaultdict[ListKey, list[tuple[Price, Feature]]] = defaultdict(list)

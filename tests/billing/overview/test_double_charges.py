@@ -5,12 +5,15 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from billing.overview.double_charges import double_charges
+from catalog.by_value import ValuePrice, set_value_prices
 from catalog.models import Feature, Plan
+from catalog.publishing import publish
 from customers.models import Customer
 from tests.admin_pages import text_of, url
 from tests.billing.late import arrive_many
 from tests.billing.world import D
-from tests.factories import make_customer, make_feature, make_subscription, make_version
+from tests.factories import make_customer, make_draft, make_feature, make_price, make_subscription, make_version
 
 pytestmark = pytest.mark.django_db
 TWICE = "The same usage of Calls is charged twice. Upcoming invoices so far: $3.00 by Growth ("
@@ -52,3 +55,32 @@ def test_staff_are_warned_when_they_attach_and_on_the_customers_page(staff_clien
     response = staff_client.post(url("customers_subscription_add"), form, follow=True)
     assert TWICE in text_of(response)
     assert TWICE in text_of(staff_client.get(page))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "amounts"),
+    [
+        (["eu"], None, ["3.00", "6.00"]),
+        (["eu"], ["us"], None),
+        (["eu"], ["eu", "us"], ["3.00", "3.00"]),
+        (["eu", "other"], ["us"], ["3.00", "3.00"]),
+        (["eu", "us", "other"], ["us"], ["3.00", "3.00"]),
+    ],
+)
+def test_prices_by_value_are_charged_twice_if_they_share_a_value(first, second, amounts):
+    """Three calls from the EU and three from the US, at $1.00. Without values, one price charges all calls."""
+    calls, customer = make_feature(name="Calls"), make_customer(external_id="acme")
+    for values in (first, second):
+        draft = make_draft()
+        if values is None:
+            make_price(version=draft, feature=calls, unit_amount=D(1))
+        else:
+            prices = [ValuePrice([] if value == "other" else [value], D(1)) for value in values]
+            set_value_prices(draft, calls, "region", prices, currency="USD", by=None)
+        plan = publish(draft, now=timezone.now(), by=None)
+        make_subscription(customer=customer, plan=plan, starts_at=timezone.now() - timedelta(days=3))
+    for region in ("eu", "us"):
+        arrive_many(3, timezone.now() - timedelta(hours=1), region=region)
+    found = double_charges(customer.pk, now=timezone.now())
+    assert [[f"{row.amount:.2f}" for row in double.charges] for double in found] == ([amounts] if amounts else [])
+    assert [double.feature for double in found] == ([calls] if amounts else [])
