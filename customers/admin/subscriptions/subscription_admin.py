@@ -57,6 +57,9 @@ class PlanFilter(DropdownFilter):
         return queryset.filter(Q(current_plan=self.value())) if self.value() else queryset
 
 
+MENU = ["agree_phases", "add_addon", "remove_addon", "agree_commitment", "end_commitment", "withdraw"]
+
+
 @admin.register(Subscription)
 class SubscriptionAdmin(SubscriptionActions, OfficeAdmin):
     """A customer's subscription to a plan: its dates, billing interval and changes."""
@@ -101,9 +104,10 @@ class SubscriptionAdmin(SubscriptionActions, OfficeAdmin):
     empty_title = "No subscriptions yet"
     empty_text = "Subscribe a customer to a plan to bill fees and usage. You need a customer and a plan with prices."
     change_form_before_template = "admin/customers/subscription/standing.html"
-    actions_detail = (
-        *("change_plan", "agree_terms", "agree_phases", "add_addon", "remove_addon"),
-        *("agree_commitment", "end_commitment", "pause", "resume", "withdraw", "cancel"),
+    # As separate buttons, all actions would leave no room for the page's title.
+    actions_detail: tuple[Any, ...] = (
+        *("change_plan", "agree_terms", "pause", "resume", "cancel"),
+        {"title": "More", "icon": "more_horiz", "items": MENU},
     )
 
     # --- The list ------------------------------------------------------------------------------------
