@@ -11,6 +11,7 @@ from billing.models import (
     MonthClosing,
     Payment,
     PaymentKind,
+    Reminder,
     Wallet,
     WalletEntry,
 )
@@ -73,3 +74,8 @@ def notify_month(event: WebhookEvent, closing: MonthClosing, *, now: datetime) -
 def notify_email(event: WebhookEvent, email: Email, *, now: datetime) -> None:
     """Report what became of an email: accepted by the mail server, failed, bounced."""
     emit(event, "email", [email.pk], at=now)
+
+
+def notify_reminder(event: WebhookEvent, reminder: Reminder, *, now: datetime) -> None:
+    """Report a step that was taken for an unpaid invoice, or that its task was handled."""
+    emit(event, "reminder", [reminder.pk], at=now)

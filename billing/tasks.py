@@ -1,4 +1,4 @@
-"""Celery tasks for billing runs, finalizing, late usage, month ends, proofs and expired credit.
+"""Celery tasks for billing runs, finalizing, reminders, late usage, month ends, proofs and expired credit.
 
 Only here is the clock read.
 """
@@ -19,6 +19,7 @@ from billing.models import BillingRun, RunKind
 from billing.month_end import background
 from billing.personal_data import erasing
 from billing.proofs import runs as proof_runs
+from billing.reminders.taking import take_due_steps
 from billing.runs import billing_run, dry_run
 from billing.runs.late_usage import bill_ended, check_recent, credit_reductions
 from billing.self_test.running import delete_sent, run_self_test
@@ -148,6 +149,16 @@ def send_emails() -> int:
     """Send due emails for at most 20 seconds; return how many. Of two calls at once, one sends."""
     with pglock.advisory(EMAILS_LOCK, timeout=0) as is_alone:
         return deliver_due(now=read_clock()) if is_alone else 0
+
+
+@shared_task(name="billing.tasks.send_reminders")
+def send_reminders() -> int:
+    """Take the steps of reminders that are due today, from eight in the morning; return how many.
+
+    Runs for about half a minute, then enqueues itself; if it is killed, the schedule continues. Safe to run twice or
+    concurrently: each step is taken once.
+    """
+    return run_for_a_turn(take_due_steps(now=read_clock()), lambda: enqueue_on_commit(send_reminders, expires=60))
 
 
 @shared_task(name="billing.tasks.go_on_with_month_ends")

@@ -12,6 +12,7 @@ from billing.demo.conditions import make_conditions
 from billing.demo.customers import load_timeline, make_customers, make_subscriptions
 from billing.demo.mistakes import list_late_events, list_mistakes
 from billing.demo.payments import settle_invoices
+from billing.demo.reminders import make_reminders
 from billing.demo.usage import DemoEvent, list_usage
 from billing.models import Wallet
 from billing.settlement.wallets import grant_credit
@@ -46,6 +47,7 @@ def make_demo_company(*, by: User) -> None:
     make_subscriptions(timeline, plans, by=by)
     bill(now)
     settle_invoices(now=now, by=by)
+    make_reminders(now=now, by=by)
     send_events(list_late_events(timeline), received_at=timezone.now())
     make_settings(now)
 

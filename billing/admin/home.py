@@ -16,7 +16,7 @@ from django.utils import timezone
 from billing.admin.first_steps import first_steps
 from billing.admin.home_checks import check_queues
 from billing.admin.home_queue import Queue, Tone
-from billing.models import BillingRun, BillingState, Invoice
+from billing.models import BillingRun, BillingState, Invoice, Reminder
 from billing.models.invoices import REMAINING
 from billing.models.runs import RunState
 from config.admin.sidebar import capped
@@ -87,6 +87,8 @@ def queues(request: HttpRequest, causes: list[Cause], *, now: datetime) -> Itera
         yield drafts_queue()
         yield overdue_queue(now=now)
         yield from refunds_queue()
+    if has_perm("billing.view_reminder"):
+        yield from reminders_queue()
     if has_perm("billing.view_billingrun"):
         yield runs_queue(now=now)
     yield from check_queues(request, now=now)
@@ -161,6 +163,16 @@ def refunds_queue() -> Iterator[Queue]:
         url = f"{reverse('admin:billing_invoice_changelist')}?payment=back"
         note = "invoices paid or credited beyond the amount due"
         yield Queue("Refunds due", f"{refunds.count:,}", note, url, Tone.WARNING, refunds.amounts)
+
+
+def reminders_queue() -> Iterator[Queue]:
+    """Add up the invoices whose reminders are over and that someone must collect. Yield no queue if there are none."""
+    tasks = Reminder.objects.to_do().order_by().values("invoice")
+    invoices = total_by_currency(Invoice.objects.filter(pk__in=tasks), REMAINING, date="due_at")
+    if invoices.count:
+        url = f"{reverse('admin:billing_reminder_changelist')}?to_do=yes"
+        note = "reminded without result: decide how to collect them"
+        yield Queue("Invoices to collect", f"{invoices.count:,}", note, url, Tone.WARNING, invoices.amounts)
 
 
 def runs_queue(*, now: datetime) -> Queue:

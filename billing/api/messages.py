@@ -12,11 +12,13 @@ from billing.api import personal_data
 from billing.api.emails import emails
 from billing.api.late_usage import LateAdjustmentOut, late_adjustments
 from billing.api.personal_data import ErasedOut
+from billing.api.reminders import reminders
 from billing.api.serializers.credit_notes import CreditNoteOut, credit_notes
 from billing.api.serializers.emails import EmailOut
 from billing.api.serializers.invoices import InvoiceOut, invoice_headers
 from billing.api.serializers.month_ends import MonthClosingOut
 from billing.api.serializers.payments import PaymentOut, payments
+from billing.api.serializers.reminders import ReminderOut
 from billing.api.serializers.wallet_transactions import EntryOut, movements
 from billing.api.serializers.wallets import WalletOut, wallets
 from billing.models import MonthClosing
@@ -65,6 +67,7 @@ CARRIED: dict[str, tuple[str, type[serializers.Serializer[Any]]]] = {
     "wallet": ("wallet", WalletOut),
     "subscription": ("subscription", SubscriptionOut),
     "email": ("email", EmailOut),
+    "reminder": ("reminder", ReminderOut),
     "usage": ("usage", ReachedOut),
     "late_adjustment": ("late_adjustment", LateAdjustmentOut),
     "api_key": ("api_key", KeyOut),
@@ -155,6 +158,11 @@ def render_emails(ids: Sequence[int], at: datetime) -> Payload:
     return _render(emails().filter(pk__in=ids), EmailOut)
 
 
+def render_reminders(ids: Sequence[int], at: datetime) -> Payload:
+    """Render reminders as the API does."""
+    return _render(reminders().filter(pk__in=ids), ReminderOut)
+
+
 def register() -> None:
     """Register the renderers of this app's objects."""
     register_renderer("invoice", render_invoices)
@@ -165,5 +173,6 @@ def register() -> None:
     register_renderer("wallet", render_wallets)
     register_renderer("transaction", render_wallet_entries)
     register_renderer("email", render_emails)
+    register_renderer("reminder", render_reminders)
     register_renderer("month", render_months)
     personal_data.register()

@@ -9,6 +9,7 @@ from billing.emails.templates import fill_in, fill_in_subject, make_html, on_one
 from billing.models import CreditNote, Email, EmailKind, EmailTemplate, Invoice, InvoiceState, Payment, PaymentKind
 from billing.models.company import seller
 from billing.models.credit_notes import CreditNoteState
+from billing.models.emails import REMINDER_KINDS
 from billing.money import ZERO, format_amount
 from billing.refusals import CannotEmail
 from billing.wording import day
@@ -17,7 +18,10 @@ from customers.models import Customer
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What an email is about: a document, or the days of a statement. `customer` is always the document's own."""
+    """What an email is about: a document, or the days of a statement. `customer` is always the document's own.
+
+    A reminder is about an invoice. With days, the statement of these days is attached to it instead of the invoice.
+    """
 
     kind: EmailKind
     customer: Customer
@@ -35,6 +39,21 @@ def about_invoice(invoice: Invoice) -> Topic:
         state = invoice.get_state_display().lower()
         raise CannotEmail(f"{invoice} is {state}. Only finalized invoices are emailed.")
     return Topic(EmailKind.INVOICE, invoice.customer, invoice=invoice)
+
+
+def about_reminder(
+    invoice: Invoice, kind: EmailKind, *, first_day: date | None = None, last_day: date | None = None
+) -> Topic:
+    """Raises `CannotEmail` unless the invoice is finalized and an amount is left to pay."""
+    about_invoice(invoice)
+    check_unpaid(invoice)
+    return Topic(kind, invoice.customer, invoice=invoice, first_day=first_day, last_day=last_day)
+
+
+def check_unpaid(invoice: Invoice) -> None:
+    """Raise `CannotEmail` if nothing is left to pay."""
+    if invoice.amount_remaining <= 0:
+        raise CannotEmail(f"Nothing is left to pay on {invoice}.")
 
 
 def about_credit_note(note: CreditNote) -> Topic:
@@ -60,6 +79,9 @@ def about_statement(customer: Customer, first_day: date, last_day: date, *, curr
 
 def about_email(email: Email) -> Topic:
     """Return what an earlier email is about, to send it again. Raises `CannotEmail` as the functions above do."""
+    if email.invoice is not None and email.kind in REMINDER_KINDS:
+        kind = EmailKind(email.kind)
+        return about_reminder(email.invoice, kind, first_day=email.first_day, last_day=email.last_day)
     if email.invoice is not None:
         return about_invoice(email.invoice)
     if email.credit_note is not None:

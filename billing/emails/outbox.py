@@ -70,6 +70,7 @@ def preview_email(topic: Topic, *, to: Sequence[str] = (), cc: Sequence[str] = (
 def _find_waiting(topic: Topic) -> Email | None:
     return Email.objects.filter(
         state=EmailState.PENDING,
+        kind=topic.kind,
         customer=topic.customer,
         invoice=topic.invoice,
         credit_note=topic.credit_note,
@@ -131,6 +132,24 @@ def email_receipt(payment: Payment, *, now: datetime) -> None:
     """Queue the receipt of a payment that was just recorded, if the company sends receipts automatically."""
     if payment.kind == PaymentKind.PAYMENT and CompanyProfile.current().emails_receipts:
         _queue_automatically([about_payment(payment)], now=now)
+
+
+def queue_reminder(topic: Topic, *, now: datetime) -> Email:
+    """Queue a reminder in the transaction that notes its step, which is taken once. Return it as it was saved.
+
+    If the customer can't get it, it is written as not sent, with the reason. If the same reminder already waits, that
+    one is returned.
+    """
+    waiting = _find_waiting(topic)
+    if waiting is not None:
+        return waiting
+    email = compose(topic, template_of(topic.kind))
+    email.is_automatic = True
+    _address(email, topic.customer, now=now)
+    email.save()
+    if email.state == EmailState.SKIPPED:
+        EmailEvent.objects.create(email=email, kind=EmailEventKind.SKIPPED, at=now, detail=email.last_error)
+    return email
 
 
 def _queue_automatically(topics: Sequence[Topic], *, now: datetime) -> None:

@@ -25,16 +25,16 @@ COMMON = {
     "customer": "The customer's name",
     "greeting_name": "The customer's contact, or else the customer's name",
 }
+OF_INVOICE = COMMON | {
+    "number": "The invoice's number",
+    "total": "The total with its currency",
+    "amount_due": "What is left to pay",
+    "issue_date": "The day of issue",
+    "due_date": "The day by which it is to be paid",
+    "po_number": "The purchase order number",
+}
 PLACEHOLDERS: dict[EmailKind, dict[str, str]] = {
-    EmailKind.INVOICE: COMMON
-    | {
-        "number": "The invoice's number",
-        "total": "The total with its currency",
-        "amount_due": "What is left to pay",
-        "issue_date": "The day of issue",
-        "due_date": "The day by which it is to be paid",
-        "po_number": "The purchase order number",
-    },
+    EmailKind.INVOICE: OF_INVOICE,
     EmailKind.CREDIT_NOTE: COMMON
     | {
         "number": "The credit note's number",
@@ -50,8 +50,19 @@ PLACEHOLDERS: dict[EmailKind, dict[str, str]] = {
         "amount_due": "What is left to pay on the invoice",
     },
     EmailKind.STATEMENT: COMMON | {"first_day": "The first day", "last_day": "The last day"},
+    EmailKind.DUE_SOON: OF_INVOICE,
+    EmailKind.REMINDER: OF_INVOICE,
+    EmailKind.FINAL_NOTICE: OF_INVOICE,
 }
-IDS = {EmailKind.INVOICE: 1, EmailKind.CREDIT_NOTE: 2, EmailKind.RECEIPT: 3, EmailKind.STATEMENT: 4}
+IDS = {
+    EmailKind.INVOICE: 1,
+    EmailKind.CREDIT_NOTE: 2,
+    EmailKind.RECEIPT: 3,
+    EmailKind.STATEMENT: 4,
+    EmailKind.DUE_SOON: 5,
+    EmailKind.REMINDER: 6,
+    EmailKind.FINAL_NOTICE: 7,
+}
 TEMPLATE_KINDS = [choice for choice in EmailKind.choices if choice[0] != EmailKind.TEST]
 SAMPLES = {
     "customer": "Example Customer Ltd.",
@@ -73,7 +84,7 @@ DEFAULTS: dict[EmailKind, tuple[str, str]] = {
         "Invoice {{ number }} from {{ company }}",
         """Hello {{ greeting_name }},
 
-please find attached invoice {{ number }} of {{ issue_date }} for {{ total }}.
+Please find attached invoice {{ number }} of {{ issue_date }} for {{ total }}.
 Amount due: {{ amount_due }}, by {{ due_date }}.
 
 Kind regards
@@ -84,7 +95,7 @@ Kind regards
         "Credit note {{ number }} from {{ company }}",
         """Hello {{ greeting_name }},
 
-please find attached credit note {{ number }} for {{ total }}. It corrects invoice {{ invoice_number }}.
+Please find attached credit note {{ number }} for {{ total }}. It corrects invoice {{ invoice_number }}.
 
 Kind regards
 {{ company }}
@@ -94,7 +105,7 @@ Kind regards
         "Payment received for invoice {{ invoice_number }}",
         """Hello {{ greeting_name }},
 
-thank you for your payment of {{ amount }} on {{ payment_date }} for invoice {{ invoice_number }}.
+Thank you for your payment of {{ amount }} on {{ payment_date }} for invoice {{ invoice_number }}.
 Left to pay: {{ amount_due }}.
 
 Kind regards
@@ -105,7 +116,46 @@ Kind regards
         "Statement of account from {{ company }}",
         """Hello {{ greeting_name }},
 
-please find attached your statement of account from {{ first_day }} to {{ last_day }}.
+Please find attached your statement of account from {{ first_day }} to {{ last_day }}.
+
+Kind regards
+{{ company }}
+""",
+    ),
+    EmailKind.DUE_SOON: (
+        "Invoice {{ number }} is due on {{ due_date }}",
+        """Hello {{ greeting_name }},
+
+Invoice {{ number }} of {{ issue_date }} is due on {{ due_date }}.
+Left to pay: {{ amount_due }}.
+
+If you have paid already, thank you: please ignore this email.
+
+Kind regards
+{{ company }}
+""",
+    ),
+    EmailKind.REMINDER: (
+        "Reminder: invoice {{ number }} was due on {{ due_date }}",
+        """Hello {{ greeting_name }},
+
+We haven't received full payment of invoice {{ number }} of {{ issue_date }}, which was due on {{ due_date }}.
+Left to pay: {{ amount_due }}.
+
+If you have paid already, thank you: please ignore this email. If something about the invoice is wrong, please reply.
+
+Kind regards
+{{ company }}
+""",
+    ),
+    EmailKind.FINAL_NOTICE: (
+        "Final notice: invoice {{ number }} is overdue",
+        """Hello {{ greeting_name }},
+
+Invoice {{ number }} of {{ issue_date }} was due on {{ due_date }} and is still unpaid.
+Left to pay: {{ amount_due }}.
+
+Please pay now, or reply to this email so that we can find a solution. Otherwise, we may have to pause your service.
 
 Kind regards
 {{ company }}

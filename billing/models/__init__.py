@@ -9,6 +9,17 @@ from billing.models.lines import InvoiceLine
 from billing.models.month_ends import MonthClosing, MonthEndChunk, MonthEndReport
 from billing.models.payments import Payment, PaymentKind, PaymentMethod, SurplusUse
 from billing.models.proofs import MonthReconciliation, ProofDifference, ProofPart, ProofResult, ProofRun
+from billing.models.reminders import (
+    PauseKind,
+    Reminder,
+    ReminderAssignment,
+    ReminderAttachment,
+    ReminderEmail,
+    ReminderMinimum,
+    ReminderPause,
+    ReminderSchedule,
+    ReminderStep,
+)
 from billing.models.runs import BillingRun, BillingState, RunChunk, RunFinding, RunKind, RunState
 from billing.models.self_tests import SelfTest, SelfTestStage
 from billing.models.series import NumberSeries, SeriesUse
@@ -54,6 +65,7 @@ __all__ = [
     "MonthEndReport",
     "MonthReconciliation",
     "NumberSeries",
+    "PauseKind",
     "Payment",
     "PaymentKind",
     "PaymentMethod",
@@ -62,6 +74,14 @@ __all__ = [
     "ProofResult",
     "ProofRun",
     "RefundTo",
+    "Reminder",
+    "ReminderAssignment",
+    "ReminderAttachment",
+    "ReminderEmail",
+    "ReminderMinimum",
+    "ReminderPause",
+    "ReminderSchedule",
+    "ReminderStep",
     "RunChunk",
     "RunFinding",
     "RunKind",

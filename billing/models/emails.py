@@ -25,12 +25,15 @@ LONGEST_DETAIL = 500
 
 
 class EmailKind(models.TextChoices):
-    """What an email is about. Each kind has a template; a new kind, such as a reminder, is added here."""
+    """What an email is about. Each kind has a template."""
 
     INVOICE = "invoice", "Invoice"
     CREDIT_NOTE = "credit_note", "Credit note"
     RECEIPT = "receipt", "Receipt"
     STATEMENT = "statement", "Statement"
+    DUE_SOON = "due_soon", "Due date reminder"
+    REMINDER = "reminder", "Payment reminder"
+    FINAL_NOTICE = "final_notice", "Final notice"
     TEST = "test", "Test"
 
 
@@ -46,6 +49,8 @@ class EmailState(models.TextChoices):
     BOUNCED = "bounced", "Bounced"
 
 
+REMINDER_KINDS = (EmailKind.DUE_SOON, EmailKind.REMINDER, EmailKind.FINAL_NOTICE)
+ABOUT_INVOICES = (EmailKind.INVOICE, *REMINDER_KINDS)
 PROBLEM_STATES = (EmailState.FAILED, EmailState.UNCONFIRMED, EmailState.BOUNCED)
 # One customer's document can't be sent to another customer, whatever the code does.
 OF_ITS_CUSTOMER = """
@@ -81,7 +86,7 @@ class Email(models.Model):
     invoice = models.ForeignKey(Invoice, models.PROTECT, null=True, related_name="emails")
     credit_note = models.ForeignKey(CreditNote, models.PROTECT, null=True, related_name="emails")
     payment = models.ForeignKey(Payment, models.PROTECT, null=True, related_name="emails")
-    first_day = models.DateField("from", null=True, help_text="Of a statement.")
+    first_day = models.DateField("from", null=True, help_text="Of a statement, also of one attached to a reminder.")
     last_day = models.DateField("until", null=True)
     currency = CurrencyField(blank=True, help_text="Of a statement in one currency.")
     is_automatic = models.BooleanField("automatic", default=False)
@@ -116,14 +121,14 @@ class Email(models.Model):
             ),
             models.CheckConstraint(
                 name="email_has_its_document",
-                condition=Q(kind="invoice", invoice__isnull=False, credit_note=None, payment=None)
+                condition=Q(kind__in=ABOUT_INVOICES, invoice__isnull=False, credit_note=None, payment=None)
                 | Q(kind="credit_note", credit_note__isnull=False, invoice=None, payment=None)
                 | Q(kind="receipt", payment__isnull=False, invoice=None, credit_note=None)
                 | Q(kind__in=["statement", "test"], invoice=None, credit_note=None, payment=None),
             ),
             models.CheckConstraint(
                 name="email_statement_has_days",
-                condition=Q(kind="statement", first_day__isnull=False, last_day__isnull=False)
+                condition=Q(kind__in=["statement", *REMINDER_KINDS], first_day__isnull=False, last_day__isnull=False)
                 | ~Q(kind="statement") & Q(first_day=None, last_day=None, currency=""),
             ),
             models.CheckConstraint(
@@ -134,11 +139,11 @@ class Email(models.Model):
                 name="email_automatic_once",
                 fields=["invoice", "credit_note", "payment"],
                 nulls_distinct=False,
-                condition=Q(is_automatic=True),
+                condition=Q(is_automatic=True) & ~Q(kind__in=REMINDER_KINDS),  # those are once per step
             ),
             models.UniqueConstraint(
                 name="email_waiting_once",
-                fields=["customer", "invoice", "credit_note", "payment", "first_day", "last_day", "currency"],
+                fields=["kind", "customer", "invoice", "credit_note", "payment", "first_day", "last_day", "currency"],
                 nulls_distinct=False,
                 condition=Q(state="pending") & ~Q(kind="test"),
             ),

@@ -1,14 +1,27 @@
 """The PDF of an email, made when the email is sent."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.conf import settings
 
 from billing.documents import credit_notes, invoices
-from billing.models import CreditNote, CreditNoteState, Email, Invoice, InvoiceState, Payment
+from billing.emails.composing import check_unpaid
+from billing.models import (
+    CompanyProfile,
+    CreditNote,
+    CreditNoteState,
+    Email,
+    Invoice,
+    InvoiceState,
+    Payment,
+    ReminderPause,
+)
+from billing.models.emails import REMINDER_KINDS
 from billing.refusals import CannotEmail
 from billing.statements import formats
 from billing.statements.statement import build_statement
+from customers.periods import local_date
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +32,7 @@ class Attachment:
     content: bytes
 
 
-def check_sendable(email: Email) -> None:
+def check_sendable(email: Email, *, now: datetime) -> None:
     """Raise `CannotEmail` if the email must not be sent any more: things changed while it waited."""
     customer = email.customer
     if customer is not None and customer.erased_at is not None:
@@ -28,10 +41,21 @@ def check_sendable(email: Email) -> None:
         raise CannotEmail(f"Emails were turned off for {customer}.")
     if email.invoice is not None and email.invoice.state == InvoiceState.VOID:
         raise CannotEmail(f"{email.invoice} was voided.")
+    if email.invoice is not None and email.kind in REMINDER_KINDS:
+        check_unpaid(email.invoice)
+        check_not_paused(email.invoice, now=now)
     if email.credit_note is not None and email.credit_note.state == CreditNoteState.VOID:
         raise CannotEmail(f"{email.credit_note} was voided.")
     if email.payment is not None and Payment.objects.filter(reverses=email.payment).exists():
         raise CannotEmail("The payment was reversed.")
+
+
+def check_not_paused(invoice: Invoice, *, now: datetime) -> None:
+    """Raise `CannotEmail` if reminders of the invoice, or of its customer, are paused."""
+    today = local_date(now, CompanyProfile.current().timezone)
+    pause = ReminderPause.objects.of_invoice(invoice).in_force(today).first()
+    if pause is not None:
+        raise CannotEmail(f"Reminders are paused ({pause.get_kind_display().lower()}).")
 
 
 def make_attachment(email: Email) -> Attachment | None:
@@ -49,7 +73,7 @@ def make_attachment(email: Email) -> Attachment | None:
 
 def _render(email: Email) -> Attachment | None:
     invoice_id = email.invoice_id or (email.payment.invoice_id if email.payment is not None else None)
-    if invoice_id is not None:
+    if invoice_id is not None and email.first_day is None:
         invoice = Invoice.objects.select_related(*invoices.RELATED).get(pk=invoice_id)
         return Attachment(invoices.build_file_name(invoice), invoices.render_invoice(invoice))
     if email.credit_note_id is not None:
@@ -57,5 +81,6 @@ def _render(email: Email) -> Attachment | None:
         return Attachment(credit_notes.build_file_name(note), credit_notes.render_credit_note(note))
     if email.customer is None or email.first_day is None or email.last_day is None:
         return None
-    statement = build_statement(email.customer, email.first_day, email.last_day, currency=email.currency)
+    currency = email.currency or (email.invoice.currency if email.invoice is not None else "")
+    statement = build_statement(email.customer, email.first_day, email.last_day, currency=currency)
     return Attachment(f"{formats.build_file_name(statement)}.pdf", formats.render_statement(statement))

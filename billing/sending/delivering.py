@@ -95,7 +95,7 @@ def _send(email: Email, connection: BaseEmailBackend, at: datetime) -> bool:
     """
     Email.objects.filter(pk=email.pk, state=EmailState.PENDING).update(next_try_at=at + MINUTE)
     try:
-        check_sendable(email)
+        check_sendable(email, now=at)
         attachment = make_attachment(email)
     except CannotEmail as refusal:
         _record_failure(email, Failure(EmailState.SKIPPED, str(refusal)), now=at)

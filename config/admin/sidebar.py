@@ -111,6 +111,10 @@ SECTIONS = (
             Item("Payments", "payments", "billing_payment_changelist", "billing.view_payment"),
             Item("Credit notes", "undo", "billing_creditnote_changelist", "billing.view_creditnote", badge="refunds"),
             Item("Emails", "mail", "billing_email_changelist", "billing.view_email", badge="emails"),
+            Item(
+                *("Reminders", "schedule_send", "billing_reminder_changelist", "billing.view_reminder", "reminders"),
+                covers=("billing_reminderpause_changelist", "billing_planned_reminders"),
+            ),
             Item("Receivables", "hourglass_bottom", "billing_aging", "billing.view_invoice", badge="overdue"),
             Item("Month end", "event_available", "billing_month_end", "billing.view_invoice"),
             Item("Reconciliation", "balance", "billing_reconciliation", "events.view_event"),
@@ -140,6 +144,10 @@ SECTIONS = (
             Item("Number series", "tag", "billing_numberseries_changelist", "billing.view_numberseries"),
             Item("Company", "storefront", "billing_companyprofile_changelist", "billing.view_companyprofile"),
             Item("Email templates", "drafts", "billing_emailtemplate_changelist", "billing.view_emailtemplate"),
+            Item(
+                *("Reminder schedules", "edit_notifications", "billing_reminderschedule_changelist"),
+                "billing.view_reminderschedule",
+            ),
             Item("Taxes", "assured_workload", "billing_taxrate_changelist", "billing.view_taxrate"),
             Item("Late usage policy", "tune", "billing_latepolicy_changelist", "billing.view_latepolicy"),
             Item("API keys", "key", "events_apikey_changelist", "events.view_apikey"),
@@ -177,6 +185,7 @@ BADGE_VARIANTS = {
     "overdue": "danger",
     "refunds": "warning",
     "emails": "danger",
+    "reminders": "warning",
     "late": "warning",
     "approvals": "warning",
 }
@@ -271,6 +280,7 @@ def _badges(request: HttpRequest) -> dict[str, int]:
         ("approvals", "config.Approval", lambda approvals: approvals.filter(status="requested")),
         ("alarms", "config.Alarm", lambda alarms: alarms.unacknowledged()),
         ("emails", "billing.Email", lambda emails: emails.problems()),
+        ("reminders", "billing.Reminder", lambda reminders: reminders.to_do()),
         ("late", "billing.LateAdjustment", lambda adjustments: adjustments.filter(state="held")),
     )
     for name, label, select in selections:

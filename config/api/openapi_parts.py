@@ -24,6 +24,7 @@ TAGS = {
     "Payments": "Payments and refunds of invoices.",
     "Credit notes": "Corrections of finalized invoices.",
     "Emails": "Documents sent to customers, and what became of the emails.",
+    "Reminders": "Reminders of unpaid invoices: schedules with their steps, pauses, tasks and what is planned.",
     "Late usage": "Usage that arrived after its period was invoiced.",
     "Wallets": "Prepaid credit and its movements.",
     "Coupons": "Discounts of customers and subscriptions.",

@@ -143,6 +143,14 @@ DEFAULTS = (
         "Sends waiting emails to customers, at most EMAILS_PER_MINUTE, and tries again those that weren't accepted.",
     ),
     Schedule(
+        "Remind of unpaid invoices",
+        "billing.tasks.send_reminders",
+        At(hour="*", minute="15"),
+        3000,
+        "Takes the steps of reminder schedules that are due, from 8:00 in the company's time zone. A step is taken once"
+        " for an invoice.",
+    ),
+    Schedule(
         "Continue month ends",
         "billing.tasks.go_on_with_month_ends",
         Every(seconds=15),

@@ -131,6 +131,16 @@ AT_ONCE = (
         ("email__customer",),
         is_named=True,
     ),
+    PersonalTable(
+        "billing.reminderpause", "Reasons why reminders are paused", {"reason": WORD}, ("customer",), is_named=True
+    ),
+    PersonalTable(
+        "billing.reminder",
+        "Reminders: how their tasks were handled",
+        {"note": BLANK, "handled_reason": BLANK},
+        OF_INVOICE,
+        is_named=True,
+    ),
     PersonalTable("billing.latecheck", "Problems of late usage", {"problem": WORD}, OF_SUBSCRIPTION),
     PersonalTable("billing.billingstate", "Reasons why billing stopped", {"parked_reason": WORD}, OF_SUBSCRIPTION),
     PersonalTable("billing.runfinding", "Problems of billing runs", {"problem": WORD}, OF_SUBSCRIPTION),

@@ -21,6 +21,8 @@ class WebhookEvent(models.TextChoices):
     EMAIL_SENT = "email.sent", "Email accepted by the mail server"
     EMAIL_FAILED = "email.failed", "Email not sent, or unconfirmed"
     EMAIL_BOUNCED = "email.bounced", "Email bounced, or marked as spam"
+    REMINDER_CREATED = "reminder.created", "Reminder of an unpaid invoice"
+    REMINDER_HANDLED = "reminder.handled", "Task of a reminder handled"
     WALLET_CREATED = "wallet.created", "Wallet created"
     WALLET_UPDATED = "wallet.updated", "Wallet updated"
     WALLET_TERMINATED = "wallet.terminated", "Wallet closed"

@@ -1,13 +1,23 @@
 """The API's OpenAPI schema, and a sample company with an object of every kind in the schema."""
 
 from copy import deepcopy
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from django.utils import timezone
 from jsonschema_rs import Draft202012Validator
 
-from billing.models import Email, ProofDifference, ProofResult, ProofRun, Wallet
+from billing.models import (
+    Email,
+    Invoice,
+    ProofDifference,
+    ProofResult,
+    ProofRun,
+    Reminder,
+    ReminderSchedule,
+    Wallet,
+)
 from billing.runs.billing_run import run_to_end
 from billing.settlement.wallets import grant_credit
 from catalog.models import Price
@@ -145,9 +155,23 @@ def make_sample_company(api: Api) -> SampleIds:
     approval = make_approval(wallet["id"])
     email = api.post("emails", {"invoice_id": invoice["id"], "to": ["anna@example.com"]}, 201)
     Email.objects.update(state="sent", next_try_at=None, sent_at=timezone.now())
+    pause = {"customer_id": customer["id"], "kind": "dispute", "reason": "Wrong hours"}
+    reminder_pause = api.post("reminder-pauses", pause, 201)
+    reminder_schedule = api.post("reminder-schedules", {"name": "Usual"}, 201)
+    api.put(f"customers/{customer['id']}/reminder-schedule", {"schedule_id": reminder_schedule["id"]})
+    reminder = Reminder.objects.create(
+        invoice=Invoice.objects.get(public_id=invoice["id"]),
+        schedule=ReminderSchedule.objects.get(),
+        days=30,
+        taken_on=date(2026, 4, 1),
+        amount=Decimal(5),
+        needs_person=True,
+    )
     alarm = raise_alarm(DISK_LOW, now=timezone.now())
     ids = {
         "email_id": [email["id"]], "email_kind": ["invoice"],
+        "reminder_id": [reminder.public_id], "reminder_pause_id": [reminder_pause["id"]],
+        "reminder_schedule_id": [reminder_schedule["id"]],
         "alarm_id": [alarm.public_id], "proof_id": [make_proof().public_id],
         "approval_id": [approval.public_id], "rule": ["void"],
         "customer_id": [customer["id"]], "external_id": ["acme"], "external_customer_id": ["acme", "nobody"],

@@ -1,6 +1,6 @@
 """Changes to the sample company that send every kind of webhook: billing, payments, credit, usage, cancellation."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 from unittest.mock import patch
@@ -13,6 +13,7 @@ from billing.lifecycle.recompute import recompute
 from billing.lifecycle.void import void
 from billing.models import Email, EmailEventKind, Invoice, LateAdjustment, Wallet
 from billing.personal_data.erasing import continue_erasure
+from billing.reminders.taking import take_step
 from billing.sending.bounces import record_report
 from billing.sending.delivering import deliver_due as deliver_emails
 from billing.settlement.wallets import grant_credit
@@ -23,7 +24,7 @@ from config.approvals.kinds import ApprovalKind
 from config.approvals.models import Approval, ApprovalRule
 from config.approvals.people import Person
 from config.approvals.requests import approve, expire_due, reject, withdraw
-from customers.models import Subscription
+from customers.models import Customer, Subscription
 from customers.subscriptions import withdraw_scheduled_change
 from events.alerts.causes import notify_new_causes
 from events.alerts.conflicts import notify_new_conflicts
@@ -32,6 +33,7 @@ from events.ledger.processing import process_batch
 from tests.api import Api
 from tests.approving import requested, require
 from tests.billing.late import make_late_adjustment
+from tests.billing.reminders.world import make_schedule, make_unpaid
 from tests.factories import make_plan
 from tests.scenarios.schema import SampleIds
 
@@ -122,6 +124,15 @@ def send_emails(api: Api) -> None:
     record_report("provider-1", kind, key="1", recipient=recipient, detail="550 unknown", at=now, now=now)
 
 
+def remind_and_handle(api: Api) -> None:
+    """Remind of an unpaid invoice, and handle the task of the last step."""
+    customer = api.post("customers", {"external_id": "slow", "name": "Slow Ltd", "email": "slow@example.com"}, 201)
+    invoice = make_unpaid("80", customer=Customer.objects.get(public_id=customer["id"]))
+    make_schedule({"days": 30, "email": "final_notice", "needs_person": True}, name="Strict")
+    reminder = take_step(invoice, today=date(2026, 12, 1), now=timezone.now())
+    api.post(f"reminders/{reminder.public_id}/handled", {"reason": "Agreed on two instalments"})
+
+
 def erase_personal_data(api: Api) -> None:
     """Erase a customer's personal data."""
     customer = api.post("customers", {"external_id": "former", "name": "Former Customer Ltd"}, 201)
@@ -179,5 +190,6 @@ def trigger_all_webhooks(api: Api, ids: SampleIds, draft: Invoice) -> None:
     exceed_alert(api)
     change_and_cancel(api, ids)
     send_emails(api)
+    remind_and_handle(api)
     close_month(api, ids["month"][0])
     erase_personal_data(api)

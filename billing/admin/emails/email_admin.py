@@ -139,9 +139,9 @@ class EmailAdmin(LongListAdmin):
         folder = getattr(settings, "EMAIL_FILE_PATH", "") if settings.EMAIL_BACKEND == FILES else ""
         return super().changelist_view(request, {"outbox_folder": folder, **(extra_context or {})})
 
-    @display(description="Created (UTC)")
+    @display(description="Created")
     def created(self, email: Email) -> str:
-        return moment(email.created_at)
+        return moment(email.created_at, seconds=False)
 
     @display(description="Customer")
     def customer_name(self, email: Email) -> str:

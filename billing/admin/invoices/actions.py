@@ -15,12 +15,14 @@ from billing.admin.emails.email_admin import may_send, send_from_dialog
 from billing.admin.emails.forms import SendInvoiceForm
 from billing.admin.forms.invoices import FinalizeForm, VoidForm
 from billing.admin.forms.payments import PaymentForm
+from billing.admin.reminders.forms import PauseForm
 from billing.lifecycle import finalize, recompute, review, void
 from billing.models import Invoice, InvoiceKind, InvoiceState, SurplusUse
 from billing.money import format_amount
+from billing.reminders.pausing import pause_reminders
 from billing.settlement.credit_notes import calculate_creditable_amount
 from billing.settlement.payments import record_payment
-from config.office.dialogs import ReasonForm, action, open_page, staff
+from config.office.dialogs import ReasonForm, action, carry_out, open_page, staff
 
 
 def allowed_actions(invoice: Invoice) -> set[str]:
@@ -67,6 +69,9 @@ class InvoiceActions:
     def has_write_permission(self, request: HttpRequest, object_id: int | str | None = None) -> bool:
         return request.user.has_perm("billing.add_invoice")
 
+    def has_pause_reminders_permission(self, request: HttpRequest, object_id: int | str | None = None) -> bool:
+        return request.user.has_perm("billing.add_reminderpause")
+
     def has_email_permission(self, request: HttpRequest, object_id: int | str | None = None) -> bool:
         return may_send(request)
 
@@ -79,6 +84,24 @@ class InvoiceActions:
     def email_one(self, request: HttpRequest, form: SendInvoiceForm, object_id: int) -> HttpResponse:
         """Send the invoice to its customer."""
         return send_from_dialog(request, form)
+
+    @action(
+        description="Pause reminders",
+        icon="notifications_paused",
+        permissions=["pause_reminders"],
+        dialog={"title": "Pause reminders", "form_class": PauseForm, "form_submit_text": "Pause"},
+    )
+    def pause_reminders_one(self, request: HttpRequest, form: PauseForm, object_id: int) -> HttpResponse:
+        """Pause reminders of the invoice, because of a dispute or a promise to pay."""
+        invoice = get_object_or_404(Invoice.objects.select_related("customer"), pk=object_id)
+        return carry_out(
+            request,
+            lambda: pause_reminders(
+                invoice.customer, invoice=invoice, **form.read(), now=timezone.now(), by=staff(request)
+            ),
+            done="Reminders of this invoice are paused.",
+            then=invoice.get_absolute_url(),
+        )
 
     @action(description="PDF", icon="picture_as_pdf", permissions=["view"])
     def pdf_one(self, request: HttpRequest, object_id: int) -> HttpResponse:

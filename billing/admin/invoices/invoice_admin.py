@@ -131,6 +131,7 @@ class InvoiceAdmin(WrittenBySystem, InvoiceActions, InvoiceExport, BaseAdmin):
     actions_list = ("new_one_off",)
     actions_detail = (
         *("pdf_one", "email_one", "finalize_one", "recompute_one", "pay_one", "credit_one", "edit_one", "hold_one"),
+        "pause_reminders_one",
         *("release_one", "reissue_one", "void_one", "delete_draft_one"),
     )
 

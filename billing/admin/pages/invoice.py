@@ -17,8 +17,20 @@ from billing.explanation.proof import NotUsage, prove
 from billing.explanation.status import INVOICE_COLORS
 from billing.explanation.totals import list_total_rows
 from billing.lines import split_lines
-from billing.models import CreditNoteState, Email, Invoice, InvoiceLine, Payment, status_of
+from billing.models import (
+    CreditNoteState,
+    Email,
+    Invoice,
+    InvoiceLine,
+    InvoiceState,
+    Payment,
+    Reminder,
+    ReminderPause,
+    status_of,
+)
+from billing.models.reminders import describe_days, describe_pause
 from billing.money import format_amount
+from billing.reminders.planning import company_day
 from billing.settlement.refunds import calculate_refund_due
 from billing.wording import dates
 from config.office.pages import AdminView
@@ -38,6 +50,20 @@ def list_payments(invoice: Invoice) -> list[Payment]:
     """List the payments that concern the invoice, newest first, without later uses of what they had beyond it."""
     uses = Q(source__isnull=False, amount=F("surplus")) & ~Q(reverses=F("source"))
     return list(invoice.payments.exclude(uses).select_related("recorded_by", "source"))
+
+
+def _list_reminders(invoice: Invoice) -> list[Reminder]:
+    reminders = list(invoice.reminders.select_related("email", "fee_invoice"))
+    for reminder in reminders:
+        vars(reminder)["step_text"] = describe_days(reminder.days)
+    return reminders
+
+
+def _find_pause(invoice: Invoice, *, now: datetime) -> tuple[str, str] | None:
+    if invoice.state != InvoiceState.FINALIZED:
+        return None
+    pause = ReminderPause.objects.of_invoice(invoice).in_force(company_day(now)).first()
+    return None if pause is None else (describe_pause(pause), pause.get_absolute_url())
 
 
 def page_context(invoice: Invoice, *, now: datetime) -> dict[str, Any]:
@@ -64,6 +90,9 @@ def page_context(invoice: Invoice, *, now: datetime) -> dict[str, Any]:
                 Q(invoice=invoice) | Q(credit_note__invoice=invoice) | Q(payment__invoice=invoice)
             ).order_by("-pk")[:MOST_EMAILS]
         ),
+        "reminders": _list_reminders(invoice),
+        "can_be_reminded": invoice.state == InvoiceState.FINALIZED and invoice.amount_remaining > 0,
+        "pause": _find_pause(invoice, now=now),
         "credit_notes": [
             (note, CREDIT_NOTE_COLORS[CreditNoteState(note.state)]) for note in invoice.credit_notes.all()
         ],

@@ -18,6 +18,7 @@ from billing.admin.pages import (
     phases,
     plan_changes,
     plan_setup,
+    planned_reminders,
     proofs,
     reconciliation,
     reconciliation_events,
@@ -29,7 +30,7 @@ from billing.admin.pages import (
     upcoming,
     usage_by_day,
 )
-from billing.models import BillingRun, Invoice
+from billing.models import BillingRun, Invoice, Reminder
 from catalog.models import Plan
 from config.office.pages import AdminView
 from customers.models import Customer, Subscription
@@ -85,6 +86,9 @@ SUBSCRIPTION_PAGES: list[tuple[str, type[AdminView], str]] = [
     ("<int:subscription_id>/deal/", terms.DealPanel, "billing_deal"),
     ("<int:subscription_id>/commitment/", commitment.CommitmentPanel, "billing_commitment"),
 ]
+REMINDER_PAGES: list[tuple[str, type[AdminView], str]] = [
+    ("planned/", planned_reminders.PlannedRemindersPage, "billing_planned_reminders"),
+]
 RUN_PAGES: list[tuple[str, type[AdminView], str]] = [
     ("<int:run_id>/csv/", run.FindingsFile, "billing_run_csv"),
     ("<int:run_id>/progress/", run.ProgressPanel, "billing_run_progress"),
@@ -106,6 +110,7 @@ def urls(site: AdminSite) -> list[URLPattern]:
         *_urls_below(Invoice, INVOICE_PAGES, site),
         *_urls_below(Customer, CUSTOMER_PAGES, site),
         *_urls_below(Subscription, SUBSCRIPTION_PAGES, site),
+        *_urls_below(Reminder, REMINDER_PAGES, site),
         *_urls_below(BillingRun, RUN_PAGES, site),
         *_urls_below(Plan, PLAN_PAGES, site),
     ]

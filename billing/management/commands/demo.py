@@ -23,6 +23,7 @@ from billing.demo.conditions import make_conditions
 from billing.demo.customers import load_timeline, make_customers, make_subscriptions
 from billing.demo.mistakes import list_late_events, list_mistakes, list_repeats
 from billing.demo.payments import settle_invoices
+from billing.demo.reminders import make_reminders
 from billing.demo.sender import Sender
 from billing.demo.timeline import COMPANY, Timeline
 from billing.demo.usage import list_usage
@@ -122,6 +123,7 @@ class Command(BaseCommand):
         with self.countdown("Billing completed periods") as report:
             runs = worker.bill(now=timezone.now(), by=owner, report=report)
         settle_invoices(now=timezone.now(), by=owner)
+        make_reminders(now=timezone.now(), by=owner)
         totals: dict[str, Decimal] = defaultdict(Decimal)
         for currency, amount in (pair for run in runs for pair in run.amounts.items()):
             totals[currency] += Decimal(amount)

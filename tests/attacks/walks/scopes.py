@@ -53,6 +53,8 @@ WRITING = {
         closeMonth createCoupon createCouponAssociation createCreditNote createEmail createInvoice createPayment
         createTaxAssociation createTaxRate createWallet creditPayment debitWallet deleteCoupon deleteCouponAssociation
         deleteInvoice deletePayment deleteTaxAssociation deleteTaxRate dismissConflicts dismissProblems
+        createReminderPause createReminderSchedule deleteReminderSchedule endReminderPause handleReminder
+        setCustomerReminderSchedule updateReminderSchedule
         handleEmail resendEmail resetEmailTemplate testEmailTemplate updateEmailTemplate
         executeInvoiceModify executeSubscriptionModify finalizeInvoice finalizeInvoices holdInvoice holdInvoices
         processCreditNote recalculateInvoice recalculateInvoiceV2 refundCreditNote refundPayment

@@ -25,12 +25,17 @@ from billing.models import (
     Invoice,
     InvoiceState,
     NumberSeries,
+    PauseKind,
     ProofRun,
+    Reminder,
+    ReminderSchedule,
     SelfTest,
     SeriesUse,
     SurplusUse,
 )
 from billing.models.credit_notes import CreditReason
+from billing.reminders.pausing import pause_reminders
+from billing.reminders.schedules import ScheduleTerms, save_schedule
 from billing.runs.dry_run import dry_run_chunk, start_dry_run
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note
 from billing.settlement.payments import Receipt, record_payment
@@ -81,6 +86,7 @@ def make_world() -> None:
     make_archived(owner)
     make_logs(owner)
     make_emails(owner)
+    make_reminders(owner)
     run = start_dry_run(as_of=now + timedelta(days=32), now=now, by=owner)
     for chunk in run.chunks.all():
         dry_run_chunk(chunk.pk, now=now)
@@ -149,6 +155,16 @@ def make_emails(by: User) -> None:
             Email.objects.filter(pk=email.pk).update(state=state, next_try_at=None)
     queue_email(about_invoice(invoice), to=["anna@example.com"], now=timezone.now(), by=by)
     save_template(template_of(EmailKind.INVOICE), by=by)
+
+
+def make_reminders(by: User) -> None:
+    """Make a schedule that isn't the default, a reminder with a task, and a pause."""
+    save_schedule(ReminderSchedule(name="Slow payers"), ScheduleTerms(), by=by)
+    invoice = Invoice.objects.to_pay().earliest("pk")
+    Reminder.objects.create(
+        invoice=invoice, days=90, taken_on=timezone.now().date(), amount=Decimal(5), needs_person=True
+    )
+    pause_reminders(invoice.customer, kind=PauseKind.OTHER, reason="Merger", now=timezone.now(), by=by)
 
 
 def make_logs(by: User) -> None:

@@ -8,8 +8,9 @@ from django.db import connection, transaction
 from billing.emails.composing import about_invoice
 from billing.emails.outbox import queue_email
 from billing.lifecycle.finalize import finalize
-from billing.models import Email, EmailEventKind, Invoice
+from billing.models import Email, EmailEventKind, Invoice, PauseKind, Reminder
 from billing.personal_data.erasing import continue_erasure, start_erasure
+from billing.reminders.pausing import pause_reminders
 from billing.sending.bounces import record_event
 from billing.settlement.payments import Receipt, record_payment
 from billing.settlement.top_ups import grant_to_customer
@@ -56,7 +57,7 @@ def make_anna(external_id: str = "cust-4711") -> Customer:
     cancel(subscription, at=FEBRUARY, now=MARCH, by=None, reason="Ms Miller moves to another city")
     _give_and_revoke_credit(customer)
     for invoice in bill(MARCH):
-        _pay(_email(finalize(_with_memo(invoice), now=MARCH)))
+        _pay(_remind(_email(finalize(_with_memo(invoice), now=MARCH))))
     seal_entries()
     return customer
 
@@ -114,6 +115,24 @@ def _email(invoice: Invoice) -> Invoice:
         bounce = {"recipient": EMAIL, "detail": f"550 {EMAIL} unknown", "at": MARCH, "now": MARCH}
         Email.objects.filter(pk=email.pk).update(state="sent", next_try_at=None)
         record_event(email, EmailEventKind.BOUNCED, **bounce)
+    return invoice
+
+
+def _remind(invoice: Invoice) -> Invoice:
+    """Remind of the invoice, and pause its reminders."""
+    if invoice.amount_remaining > 0:
+        promise = {"kind": PauseKind.PROMISE, "reason": "Ms Miller pays soon", "promised_on": MARCH.date()}
+        pause_reminders(invoice.customer, invoice=invoice, now=MARCH, by=None, **promise)
+        Reminder.objects.create(
+            invoice=invoice,
+            days=7,
+            taken_on=MARCH.date(),
+            amount=invoice.amount_remaining,
+            needs_person=True,
+            note=f"No late fee was charged: {NAME}",
+            handled_at=MARCH,
+            handled_reason="Ms Miller called",
+        )
     return invoice
 
 

@@ -43,6 +43,7 @@ def test_tasks_keep_their_names_for_schedules_and_messages_of_earlier_releases()
         "billing.tasks.retry_subscriptions",
         "billing.tasks.run_billing",
         "billing.tasks.send_emails",
+        "billing.tasks.send_reminders",
         "billing.tasks.start_proofs",
         "config.tasks.check_for_alarms",
         "billing.tasks.self_test",

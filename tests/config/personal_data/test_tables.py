@@ -22,6 +22,8 @@ NOT_PERSONAL = {
     "billing.lateadjustment": {"public_id", "currency", "again"},
     "billing.payment": {"public_id", "currency", "idempotency_key"},
     "billing.proofrun": {"public_id"},
+    "billing.reminder": {"public_id"},
+    "billing.reminderpause": {"public_id"},
     "billing.runfinding": {"currency"},
     "billing.taxassignment": {"public_id", "currency"},
     "billing.wallet": {"public_id", "currency"},
