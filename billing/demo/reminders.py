@@ -56,5 +56,5 @@ def _make_schedules(*, now: datetime, by: User) -> None:
 
 def _with_interest() -> list[dict[str, Any]]:
     """Return the usual steps; after 14 days with interest, after 30 days with a pause of the subscription."""
-    more = {14: {"interest_percent": Decimal(9)}, 30: {"pauses_subscription": True}}
-    return [step | more.get(step["days"], {}) for step in STANDARD_STEPS]
+    more: dict[int, dict[str, Any]] = {14: {"interest_percent": Decimal(9)}, 30: {"pauses_subscription": True}}
+    return [{**step, **more.get(step["days"], {})} for step in STANDARD_STEPS]

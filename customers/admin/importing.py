@@ -4,12 +4,15 @@ The list's export and the import share `COLUMNS`, so an exported file can be edi
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from import_export.fields import Field
 from import_export.formats.base_formats import CSV
 from import_export.resources import ModelResource
+from import_export.widgets import Widget
 from tablib import Dataset
 
 from config.office.files import Column, unguard_formula
@@ -20,6 +23,9 @@ COLUMNS = {
     "external_id": "External customer ID",
     "name": "Name",
     "email": "Email",
+    "email_to": "Send emails to",
+    "email_cc": "Copies to",
+    "receives_email": "Send emails",
     "contact": "Contact",
     "currency": "Currency",
     "timezone": "Time zone",
@@ -42,7 +48,16 @@ CALCULATED_COLUMNS: tuple[Column, ...] = (
     ("ID", "public_id"),
     ("Created at (UTC)", "created_at"),
 )
-EXPORTED: tuple[Column, ...] = (*((heading, field) for field, heading in COLUMNS.items()), *CALCULATED_COLUMNS)
+WRITTEN: dict[str, Callable[[Customer], str]] = {
+    "email_to": lambda customer: ", ".join(customer.email_to),
+    "email_cc": lambda customer: ", ".join(customer.email_cc),
+    "receives_email": lambda customer: "yes" if customer.receives_email else "no",
+}
+EXPORTED: tuple[Column, ...] = (
+    *((heading, WRITTEN.get(field, field)) for field, heading in COLUMNS.items()),
+    *CALCULATED_COLUMNS,
+)
+YES_OR_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 SEPARATORS = ",;\t|"
 QUOTED = re.compile(r'"[^"]*"')
 SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n")
@@ -65,8 +80,35 @@ class AnyCsv(CSV):
         return "rb"
 
 
+class AddressesWidget(Widget):
+    """Email addresses in one cell, separated by commas, semicolons or line breaks."""
+
+    def clean(self, value: Any, row: Any = None, **kwargs: Any) -> list[str]:
+        return [address for part in re.split("[,;\n]", str(value or "")) if (address := part.strip())]
+
+    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
+        return ", ".join(value or ())
+
+
+class YesOrNoWidget(Widget):
+    """Yes or no; a blank cell is yes, as for a new customer. Another text is refused, because it may mean either."""
+
+    def clean(self, value: Any, row: Any = None, **kwargs: Any) -> bool:
+        text = str("yes" if value is None else value).strip().lower() or "yes"
+        if text not in YES_OR_NO:
+            raise ValueError(f"“{value}” is neither yes nor no.")
+        return YES_OR_NO[text]
+
+    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
+        return "yes" if value else "no"
+
+
 class CustomerRows(ModelResource):
     """One customer per row, validated as on the customer's page. One invalid row rejects the file."""
+
+    email_to = Field("email_to", "email_to", AddressesWidget())
+    email_cc = Field("email_cc", "email_cc", AddressesWidget())
+    receives_email = Field("receives_email", "receives_email", YesOrNoWidget())
 
     class Meta:
         model = Customer

@@ -259,7 +259,9 @@ FORMATS = [("0", "csv"), ("1", "xlsx")]
 @pytest.mark.parametrize(("number", "extension"), FORMATS)
 def test_the_export_of_customers_is_imported_again_without_a_change(staff_client, number, extension):
     running(customer=make_customer(name="=Acme; “Berlin”", external_id="acme", contact="'+49 30, Ada", net_days=14))
-    make_customer(external_id="cafe\u0301", name="Café", currency="EUR", timezone="Europe/Paris", tax_id="FR-1")
+    recipients = {"email_to": ["a@cafe.example", "b@cafe.example"], "email_cc": ["c@cafe.example"]}
+    cafe = {"name": "Café", "currency": "EUR", "timezone": "Europe/Paris", "tax_id": "FR-1", "receives_email": False}
+    make_customer(external_id="cafe\u0301", **cafe, **recipients)
     before = list(Customer.objects.order_by("pk").values())
     answer = staff_client.get(url("customers_customer_changelist", _export=extension))
     content = b"".join(answer.streaming_content) if answer.streaming else answer.content
@@ -288,6 +290,20 @@ def test_the_separator_and_the_encoding_of_a_file_are_detected(staff_client, con
     staff_client.post(url("customers_customer_process_import"), page.context["confirm_form"].initial)
     customer = Customer.objects.get()
     assert (customer.external_id, customer.name, customer.timezone) == ("acme", "Zürich, Inc", "Europe/Zurich")
+
+
+def test_recipients_of_emails_are_imported(staff_client):
+    header = "External ID,Name,Send emails to,Copies to,Send emails\n"
+    page = upload(staff_client, "a.csv", f'{header}acme,Acme,"a@acme.example; b@acme.example",,No\n'.encode())
+    staff_client.post(url("customers_customer_process_import"), page.context["confirm_form"].initial)
+    acme = Customer.objects.get()
+    assert (acme.email_to, acme.email_cc) == (["a@acme.example", "b@acme.example"], [])
+    assert not acme.receives_email
+    for row, message in (
+        ("acme,Acme,a@acme.example,,perhaps", "“perhaps” is neither yes nor no."),
+        ("acme,Acme,not an address,,yes", "Enter a valid email address"),
+    ):
+        assert message in upload(staff_client, "a.csv", f"{header}{row}\n".encode()).content.decode()
 
 
 @pytest.mark.parametrize(
