@@ -62,6 +62,7 @@ BENCHMARKS = {
         "event_bytes_sealed",
         "bulk_ingest_while_sealing_ratio",
     ),
+    "tests.bench.sealing:ledger": ("sealed_proof_hours",),
     "tests.bench.runs:speed": ("invoice_run_ratio",),
     "tests.bench.runs:overrides": ("invoice_run_overrides_ratio",),
     "tests.bench.runs:memory": ("invoice_run_memory_ratio",),

@@ -25,7 +25,7 @@ SEND = """
         (event_ids, event_names, external_customer_ids, occurred_at, received_at, sources, properties)
     SELECT
         array_agg(customer.external_id || event_name || no), array_agg(event_name), array_agg(customer.external_id),
-        array_agg(%(start)s::timestamptz + no * interval '3 hours'), now(), array_agg(''::text),
+        array_agg(%(start)s::timestamptz + no * interval '3 hours'), %(received)s, array_agg(''::text),
         array_agg('{"tokens": 1234}'::jsonb)
     FROM customers_customer AS customer
     CROSS JOIN unnest(ARRAY['api.calls', 'model.usage']) AS names(event_name)
@@ -52,14 +52,15 @@ def proofs() -> Iterator[Figure]:
     yield Figure("proof_memory_ratio", peak_mib() / peak, "4 × lines ÷ 1 ×", 1.1, smaller_is_better=True, data=memory)
 
 
-def subscribe(plan: PlanVersion, count: int) -> None:
-    """Subscribe customers, count their events of the month, and bill it."""
+def subscribe(plan: PlanVersion, count: int, *, received: datetime | None = None) -> None:
+    """Subscribe customers, count their events of the month, received now or at another time, and bill it."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT COALESCE(max(id), 0) FROM customers_customer")
         known = cursor.fetchone()[0]
     subscribers.subscribe(plan, count, now=datetime.now(UTC), hours=0)
     with connection.cursor() as cursor:
-        cursor.execute(SEND, {"start": subscribers.START, "events": EVENTS, "known": known})
+        times = {"start": subscribers.START, "received": received or datetime.now(UTC)}
+        cursor.execute(SEND, times | {"events": EVENTS, "known": known})
     while process_batch(10_000).events:
         pass
     run_to_end(as_of=datetime.now(UTC))

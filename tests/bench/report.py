@@ -72,6 +72,10 @@ MEANINGS = {
         "Disk space per event once it is sealed: in its part, its known ID, usage",
         ("events", "in_parts", "events_knownid", "events_uniquevalue"),
     ),
+    "sealed_proof_hours": (
+        "Hours in which one process proves 100,000 invoice lines after nine tenths of their events were sealed",
+        ("lines", "events", "sealed", "parts", "hot_h"),
+    ),
     "bulk_ingest_while_sealing_ratio": (
         "Events per second in requests of 1,000 while a worker seals, compared with without",
         ("events_per_s", "without_per_s"),

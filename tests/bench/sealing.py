@@ -6,6 +6,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Sum
 
-from catalog.models import Feature
+from catalog.models import Feature, PlanVersion
 from config.celery import app
 from config.server.supervisor import Services, running_services
 from customers.models import Customer
@@ -23,14 +24,17 @@ from events.history.lookup import find_event
 from events.history.sealing import seal_next
 from events.models import Event, SealedPart
 from events.usage.contributing_events import events_behind
-from tests.bench import world
+from tests.bench import proving, subscribers, world
 from tests.bench.figures import Figure
 from tests.bench.growth import CHUNK, REQUEST, make_more_customers, without_durability
 from tests.bench.ingest import BATCH_SIZE, SETTINGS, wait_until_counted
 from tests.bench.load import Plan, run
+from tests.bench.proving import NIGHT_LINES, prove, subscribe
 
 EVENTS = int(os.environ.get("BENCH_SEALED", "2000000"))
 LINES, LOOKUPS, INGEST_S = 60, 40, 30
+LEDGER = int(os.environ.get("BENCH_LEDGER", "300000"))
+EVENTS_EACH, TURN = 2 * proving.EVENTS, 10_000  # events of a customer, customers
 DAYS = 28
 START = datetime(2026, 2, 1, tzinfo=UTC)
 PERIOD = Period(START, START + timedelta(days=DAYS))
@@ -56,15 +60,57 @@ GROUP BY no / %(request)s ORDER BY 1
 def sealing() -> Iterator[Figure]:
     """Count two million events (BENCH_SEALED) of four weeks, and seal them; then seal others while events arrive."""
     key = world.make_company()
-    world.forget_events()
     make_more_customers()
+    with _history():
+        yield from _measure_parts()
+        yield _measure_ingest(key)
+
+
+def ledger() -> Iterator[Figure]:
+    """Bill a month of 300,000 events (BENCH_LEDGER), seal nine tenths of them in one run, and prove every line again.
+
+    The others arrived within SEAL_AFTER_DAYS. Fails if a line isn't proved.
+    """
+    plan, customers = subscribers.make_plan(), LEDGER // EVENTS_EACH
+    settled = customers * 9 // 10
+    with _history():
+        subscribe_in_turns(plan, settled, received=subscribers.END)
+        subscribe_in_turns(plan, customers - settled, received=datetime.now(UTC))
+        hot_seconds, lines = prove()
+        events, started = Event.objects.count(), time.perf_counter()
+        seal_all()
+        seconds, sealed = time.perf_counter() - started, events - Event.objects.count()
+        if sealed != settled * EVENTS_EACH:
+            raise SystemExit(f"Wrong: {sealed} of {events} events were sealed.")
+        sealed_seconds, _ = prove()
+        hours, hot_hours = (taken / lines * NIGHT_LINES / 3600 for taken in (sealed_seconds, hot_seconds))
+        data = {
+            "lines": lines,
+            "events": events,
+            "sealed": sealed,
+            "parts": SealedPart.objects.readable().count(),
+            "sealing_s": round(seconds, 1),
+            "hot_h": round(hot_hours, 4),
+        }
+        yield Figure("sealed_proof_hours", hours, "h for 100k lines", 2, True, data)
+
+
+def subscribe_in_turns(plan: PlanVersion, count: int, *, received: datetime) -> None:
+    """Subscribe, count and bill customers, ten thousand at a time."""
+    for first in range(0, count, TURN):
+        subscribe(plan, min(TURN, count - first), received=received)
+
+
+@contextmanager
+def _history() -> Iterator[None]:
+    """Begin without events, and seal events that arrived more than a day ago, until the block ends."""
+    world.forget_events()
     history = Path(settings.DATA_DIR, "history")
     shutil.rmtree(history, ignore_errors=True)
     settings.EVENT_HISTORY = os.environ["EVENT_HISTORY"] = history.as_uri()
     settings.SEAL_AFTER_DAYS, os.environ["SEAL_AFTER_DAYS"] = 1, "1"
     try:
-        yield from _measure_parts()
-        yield _measure_ingest(key)
+        yield
     finally:
         world.forget_events()
         settings.EVENT_HISTORY = os.environ["EVENT_HISTORY"] = ""
