@@ -43,6 +43,7 @@ def test_staff_log_in_and_land_on_home(admin_browser: AdminBrowser) -> None:
     expect(page.get_by_text("Get started")).to_be_visible()
 
 
+@pytest.mark.hot
 def test_an_event_is_found_and_its_payload_shown(usage: None, admin_browser: AdminBrowser) -> None:
     page = admin_browser.open("/admin/events/event/")
     page.fill("#searchbar", "evt-1")
@@ -64,6 +65,7 @@ def test_filters_are_applied_and_kept_in_the_address(usage: None, admin_browser:
     assert "event_name=Model.Usage" in page.url
 
 
+@pytest.mark.hot
 def test_voiding_an_event_requires_a_reason_in_the_dialog(usage: None, admin_browser: AdminBrowser) -> None:
     event = Event.objects.get(event_id="evt-1")
     page = admin_browser.open(f"/admin/events/event/{event.pk}/change/")

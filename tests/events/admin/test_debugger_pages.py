@@ -67,6 +67,7 @@ def test_pages_are_for_staff_who_may_view_events(name):
     assert client_with("view_event").get(reverse(f"admin:{name}")).status_code == 200
 
 
+@pytest.mark.hot
 def test_the_live_view_marks_problems_and_repeats(staff_client, acme, tokens):
     send("model.usage", event_id="good", tokens=1)
     send("model.usage", event_id="good", tokens=1)
@@ -82,6 +83,7 @@ def test_the_live_view_marks_problems_and_repeats(staff_client, acme, tokens):
     assert "?event=bad" in page
 
 
+@pytest.mark.hot
 def test_the_live_view_can_be_filtered(staff_client, acme, tokens):
     send("model.usage", event_id="good", tokens=1, source="web")
     send("Model.Usage", event_id="bad", tokens=1)
@@ -158,6 +160,7 @@ def test_what_was_sent_is_shown_as_text_and_never_as_html(staff_client, tokens):
         assert "<img src=x>" not in page
 
 
+@pytest.mark.hot
 def test_the_number_of_events_does_not_change_queries_of_the_diagnosis(
     staff_client, priced, django_assert_max_num_queries
 ):

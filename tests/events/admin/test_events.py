@@ -47,6 +47,7 @@ def acme():
     return make_customer(external_id="acme", name="Acme Ltd")
 
 
+@pytest.mark.hot
 def test_it_shows_newest_first_with_state_customer_and_value(acme, staff_client):
     old, new = arrive("model.usage", tokens=150), arrive("model.usage", tokens=7)
     stranger = arrive("model.usage", customer="stranger", tokens=1)
@@ -65,6 +66,7 @@ def test_waiting_events_are_shown_in_a_banner_and_a_list(acme, staff_client):
     assert "1 event waiting" not in staff_client.get(LIST).content.decode()
 
 
+@pytest.mark.hot
 def test_pages_lead_through_all_events_and_back(acme, staff_client, monkeypatch):
     monkeypatch.setattr("events.admin.ledger.EventAdmin.list_per_page", 2)
     names = [arrive("model.usage", tokens=number) for number in range(5)]
@@ -82,12 +84,14 @@ def test_pages_lead_through_all_events_and_back(acme, staff_client, monkeypatch)
     assert first.newer_url == ""
 
 
+@pytest.mark.hot
 def test_an_invalid_page_address_shows_the_first_page(acme, staff_client):
     name = arrive("model.usage", tokens=1)
     process()
     assert shown(staff_client, older_than="nonsense") == [name]
 
 
+@pytest.mark.hot
 def test_search_finds_by_exact_event_id_and_by_customer_id(acme, staff_client):
     mine = arrive("model.usage", tokens=1, event_id="Evt-1")
     strange = arrive("model.usage", customer="stranger", tokens=1)
@@ -98,6 +102,7 @@ def test_search_finds_by_exact_event_id_and_by_customer_id(acme, staff_client):
     assert shown(staff_client, q="stranger") == [strange]
 
 
+@pytest.mark.hot
 def test_search_looks_beyond_the_last_week(acme, staff_client):
     name = arrive("model.usage", tokens=1, ago=timedelta(days=40))
     process()
@@ -125,6 +130,7 @@ def test_filters_keep_what_they_name(acme, staff_client, asked):
     assert shown(staff_client, **asked) == [wanted]
 
 
+@pytest.mark.hot
 def test_a_number_is_found_as_a_number_and_as_a_string(acme, staff_client):
     names = [arrive("model.usage", tokens=5), arrive("model.usage", tokens="5")]
     process()
@@ -132,6 +138,7 @@ def test_a_number_is_found_as_a_number_and_as_a_string(acme, staff_client):
     assert shown(staff_client, property="tokens:6") == []
 
 
+@pytest.mark.hot
 def test_a_range_of_time_holds_its_start_and_not_its_end(acme, staff_client):
     start = timezone.now().replace(microsecond=0) - timedelta(hours=5)
     names = [arrive("model.usage", tokens=1, received_at=start + timedelta(hours=number)) for number in range(4)]
@@ -160,6 +167,7 @@ def test_invalid_filters_are_ignored(acme, staff_client, name, value):
     assert shown(staff_client, **{name: value}) == []
 
 
+@pytest.mark.hot
 def test_the_number_of_listed_events_does_not_change_query_count(acme, staff_client, django_assert_max_num_queries):
     def look(expected):
         with django_assert_max_num_queries(QUERIES):
@@ -321,6 +329,7 @@ def test_without_a_role_nothing_shows(acme):
     assert client.get(LIST, {"_export": "csv"}).status_code == 403
 
 
+@pytest.mark.hot
 def test_no_one_adds_edits_or_deletes_events(acme, staff_client):
     name = arrive("model.usage", tokens=5)
     process()
@@ -330,6 +339,7 @@ def test_no_one_adds_edits_or_deletes_events(acme, staff_client):
     assert Event.objects.count() == 1
 
 
+@pytest.mark.hot
 def test_the_export_is_what_is_shown(acme, staff_client):
     arrive("model.usage", tokens=5)
     wanted = arrive("model.usage", source="=batch", tokens=6)
@@ -396,6 +406,7 @@ def thirty_with_two_rare_ones(monkeypatch):
     process()
 
 
+@pytest.mark.hot
 def test_filters_without_an_index_scan_a_limited_range_and_link_to_the_next(thirty_with_two_rare_ones, staff_client):
     seen, said = [], []
     address = "/admin/events/event/?source=rare"
@@ -410,6 +421,7 @@ def test_filters_without_an_index_scan_a_limited_range_and_link_to_the_next(thir
     assert "10 events back to" in staff_client.get("/admin/events/event/?source=rare").content.decode()
 
 
+@pytest.mark.hot
 def test_scanned_ranges_link_back_to_newer_events(thirty_with_two_rare_ones, staff_client):
     middle = ledger("e-10").pk
     page = staff_client.get("/admin/events/event/", {"source": "rare", "newer_than": middle}).context_data["cl"]
@@ -417,6 +429,7 @@ def test_scanned_ranges_link_back_to_newer_events(thirty_with_two_rare_ones, sta
     assert staff_client.get("/admin/events/event/" + page.newer_url).context_data["cl"].result_count == 0
 
 
+@pytest.mark.hot
 def test_filters_with_an_index_need_no_scan(thirty_with_two_rare_ones, staff_client):
     customer = ledger("e-4").customer_id
     page = staff_client.get("/admin/events/event/", {"source": "rare", "customer__id__exact": customer})

@@ -108,6 +108,7 @@ def test_nothing_in_a_log_is_added(staff_client, model):
     assert staff_client.get(f"/admin/events/{model}/add/").status_code == 403
 
 
+@pytest.mark.hot
 def test_batches_and_checks_show_their_results(conflict, staff_client):
     assert "1 with a different body" in staff_client.get("/admin/events/processedbatch/").content.decode()
     batch = ProcessedBatch.objects.first()

@@ -40,6 +40,7 @@ def drain(limit=7):
     return taken
 
 
+@pytest.mark.hot
 def test_four_workers_count_every_event_once():
     customer, calls = make_customer(external_id="acme"), make_feature()
     for no in range(200):

@@ -96,6 +96,7 @@ def test_a_list_accepts_property_filters_as_one_text(sent):
     assert "page_size" in sent.get("events", page_size=51, status=400)["details"]
 
 
+@pytest.mark.hot
 def test_page_size_does_not_change_query_count(sent, django_assert_num_queries):
     # the page, its open problems, its customers
     for size in (3, 5):

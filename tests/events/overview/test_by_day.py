@@ -25,6 +25,7 @@ def customer():
     return make_customer(external_id="acme")
 
 
+@pytest.mark.hot
 def test_an_event_counts_on_the_day_it_occurred_whenever_it_arrived(customer):
     send("api.calls", at=NOW - timedelta(days=2), received_at=NOW)
     send("api.calls", at=NOW, received_at=NOW)
@@ -43,6 +44,7 @@ def test_events_of_the_future_and_of_long_ago_are_left_out(customer):
     assert sum(events_by_day(now=NOW).counts[EventState.COUNTED]) == 0
 
 
+@pytest.mark.hot
 def test_fewer_days_are_counted_when_there_are_too_many_events(customer, monkeypatch):
     monkeypatch.setattr(by_day, "MOST_EVENTS", 1)
     for number in range(3):
@@ -84,6 +86,7 @@ def test_each_part_of_a_bar_leads_to_exactly_its_problems(staff_client, customer
     assert listed(staff_client, chart.links[-1]) == {*names, stranger}
 
 
+@pytest.mark.hot
 def test_each_part_of_a_bar_leads_to_the_events_of_its_status(staff_client, customer):
     counted = send("api.calls", at=NOW, received_at=NOW)
     send("wrong", at=NOW, received_at=NOW)

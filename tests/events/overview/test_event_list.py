@@ -33,12 +33,14 @@ def rows_read(queries, table):
     return sum(count_rows_read(sql, table) for sql in selects)
 
 
+@pytest.mark.hot
 def test_the_api_reads_one_page_of_a_customers_events(busy):
     with CaptureQueriesContext(connection) as queries:
         assert len(list_events(EventFilters(external_customer_id="acme"), size=50).events) == 50
     assert rows_read(queries, "events_event") <= 60
 
 
+@pytest.mark.hot
 def test_the_list_of_events_reads_one_page_of_a_customers_events(busy, staff_client):
     url = reverse("admin:events_event_changelist")
     with CaptureQueriesContext(connection) as queries:

@@ -58,6 +58,7 @@ def count_blocks(pages: Pages) -> dict[str, int]:
     return blocks
 
 
+@pytest.mark.hot
 def test_pages_read_as_many_blocks_with_ten_times_the_events(pages: Pages) -> None:
     fill(FEW)
     few = count_blocks(pages)
