@@ -34,7 +34,7 @@ def notify_payment(payment: Payment, *, now: datetime) -> None:
         emit(WebhookEvent.PAYMENT_UPDATED, "payment", [payment.source_id], at=now)
     is_reversal = payment.kind == PaymentKind.REVERSAL
     reported = payment.reverses if is_reversal and payment.reverses else payment
-    if reported.kind == PaymentKind.APPLIED:
+    if reported.kind in (PaymentKind.APPLIED, PaymentKind.ADJUSTED):
         return
     if reported.kind == PaymentKind.REFUND:
         event = WebhookEvent.REFUND_REVERSED if is_reversal else WebhookEvent.REFUND_SUCCEEDED

@@ -36,6 +36,13 @@ class CompanyProfileAdmin(OfficeAdmin):
         ("Months", {"fields": ("timezone",)}),
         ("Retention", {"fields": ("retention_years",)}),
         (
+            "Differences of payments",
+            {
+                "fields": (("write_off_limit", "write_off_account"), ("bank_charge_limit", "bank_charge_account")),
+                "description": "Small differences between an invoice and the money that arrived.",
+            },
+        ),
+        (
             "Emails",
             {
                 "fields": (("emails_invoices", "emails_credit_notes", "emails_receipts"),),

@@ -35,6 +35,7 @@ from config.office.permissions import NeverChanged, ReadOnlyInline
 COLORS = {
     PaymentKind.PAYMENT: "success",
     PaymentKind.APPLIED: "info",
+    PaymentKind.ADJUSTED: "info",
     PaymentKind.REVERSAL: "danger",
     PaymentKind.REFUND: "warning",
 }
@@ -54,7 +55,7 @@ class UnappliedFilter(DropdownFilter):
 
 
 class SurplusUsesInline(ReadOnlyInline):
-    """What became of the part of a payment that was more than the amount due."""
+    """What a payment was used for beyond its own invoice, and the differences that were settled with it."""
 
     model = Payment
     fk_name = "source"
@@ -63,7 +64,7 @@ class SurplusUsesInline(ReadOnlyInline):
     ordering = ("pk",)
     tab = True
     per_page = 20
-    verbose_name_plural = "use of the surplus"
+    verbose_name_plural = "uses"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Payment]:
         uses: QuerySet[Payment] = super().get_queryset(request).select_related("invoice")
@@ -76,6 +77,8 @@ class SurplusUsesInline(ReadOnlyInline):
     @admin.display(description="Kind")
     def show_kind(self, use: Payment) -> str:
         is_credit = use.method == PaymentMethod.WALLET and use.kind == PaymentKind.REFUND
+        if use.kind == PaymentKind.ADJUSTED:
+            return use.get_method_display()
         return "Added to prepaid credit" if is_credit else use.get_kind_display()
 
     @admin.display(description="Invoice")
@@ -84,27 +87,27 @@ class SurplusUsesInline(ReadOnlyInline):
 
     @admin.display(description="Amount used")
     def show_used(self, use: Payment) -> SafeString:
-        return money_cell(-use.surplus, use.currency)
+        return money_cell(-use.surplus or use.amount, use.currency)
 
 
 @admin.register(Payment)
 class PaymentAdmin(NeverChanged, OfficeAdmin):
-    """Payments, recorded on invoices, and refunds, recorded on credit notes. They never change."""
+    """Payments of customers and of invoices, adjustments and refunds. They never change."""
 
     list_display = (
         *("day", "customer_name", "invoice_link", "kind_badge", "money", "show_unapplied"),
         *("show_method", "show_reference"),
     )
     list_display_links = ("day",)
-    list_select_related = ("invoice__customer", "recorded_by", "reverses", "reversed_by", "credit_note", "source")
+    list_select_related = ("customer", "invoice", "recorded_by", "reverses", "reversed_by", "credit_note", "source")
     list_filter = (
         ("kind", ChoicesDropdownFilter),
         UnappliedFilter,
         ("method", ChoicesDropdownFilter),
-        ("invoice__customer", AutocompleteSelectFilter),
+        ("customer", AutocompleteSelectFilter),
         ("received_on", RangeDateFilter),
     )
-    search_fields = ("reference", "public_id", "invoice__number", "invoice__customer__name")
+    search_fields = ("reference", "public_id", "invoice__number", "customer__name")
     search_help_text = "Reference, invoice number or customer's name"
     ordering = ("-received_on", "-pk")
     fieldsets = (
@@ -115,7 +118,16 @@ class PaymentAdmin(NeverChanged, OfficeAdmin):
         ("Surplus", {"fields": (("show_applied", "show_surplus"), ("show_unapplied", "source_link"))}),
         (
             "Details",
-            {"fields": ("reference", "note", "reason", ("reverses_link", "reversed_link"), "credit_note_link")},
+            {
+                "fields": (
+                    "reference",
+                    "account",
+                    "note",
+                    "reason",
+                    ("reverses_link", "reversed_link"),
+                    "credit_note_link",
+                )
+            },
         ),
         ("Recorded", {"fields": (("recorded_by", "recorded_at"), "public_id")}),
     )
@@ -124,22 +136,23 @@ class PaymentAdmin(NeverChanged, OfficeAdmin):
     export_columns = (
         ("ID", "public_id"),
         ("Date", "received_on"),
-        ("Customer", lambda payment: payment.invoice.customer.name),
-        ("External customer ID", lambda payment: payment.invoice.customer.external_id),
-        ("Invoice", lambda payment: payment.invoice.number),
+        ("Customer", lambda payment: payment.customer.name),
+        ("External customer ID", lambda payment: payment.customer.external_id),
+        ("Invoice", lambda payment: payment.invoice and payment.invoice.number),
         ("Kind", lambda payment: payment.get_kind_display()),
         ("Currency", "currency"),
         ("Amount", rounded("amount")),
         ("Applied", rounded("applied")),
         ("Unapplied", rounded("unapplied")),
         ("Method", lambda payment: payment.get_method_display()),
+        ("Account", "account"),
         ("Reference", "reference"),
         ("Reason", "reason"),
         ("Recorded at (UTC)", "recorded_at"),
     )
     empty_icon = "payments"
     empty_title = "No payments yet"
-    empty_text = "Open a finalized invoice and select “Record payment”, or use the API."
+    empty_text = "Open a finalized invoice, or a customer, and select “Record payment”, or use the API."
     empty_link = ("Unpaid invoices", "billing_invoice_changelist")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Payment]:
@@ -150,13 +163,13 @@ class PaymentAdmin(NeverChanged, OfficeAdmin):
     def day(self, payment: Payment) -> str:
         return f"{payment.received_on:%Y-%m-%d}"
 
-    @display(description="Customer", ordering="invoice__customer__name", header=True)
+    @display(description="Customer", ordering="customer__name", header=True)
     def customer_name(self, payment: Payment) -> list[str]:
-        return [payment.invoice.customer.name, payment.invoice.customer.external_id]
+        return [payment.customer.name, payment.customer.external_id]
 
     @display(description="Customer")
     def customer_name_only(self, payment: Payment) -> SafeString | str:
-        return link(payment.invoice.customer)
+        return link(payment.customer)
 
     @display(description="Invoice", ordering="invoice__number")
     def invoice_link(self, payment: Payment) -> SafeString | str:
@@ -175,11 +188,11 @@ class PaymentAdmin(NeverChanged, OfficeAdmin):
     def amount_text(self, payment: Payment) -> SafeString:
         return money_cell(payment.amount, payment.currency)
 
-    @display(description="Applied to the invoice")
+    @display(description="Applied to its invoice")
     def show_applied(self, payment: Payment) -> SafeString:
         return money_cell(payment.applied, payment.currency)
 
-    @display(description="More than the amount due")
+    @display(description="Surplus")
     def show_surplus(self, payment: Payment) -> SafeString | str:
         return money_cell(payment.surplus, payment.currency) if payment.surplus else "–"
 
@@ -225,12 +238,12 @@ class PaymentAdmin(NeverChanged, OfficeAdmin):
     )
     def reverse_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
         """Reverse a payment with a new entry and the reason."""
-        payment = Payment.objects.select_related("invoice").get(pk=object_id)
+        payment = Payment.objects.select_related("invoice", "customer", "source").get(pk=object_id)
         return carry_out(
             request,
             lambda: reverse_payment(payment, reason=form.cleaned_data["reason"], now=timezone.now(), by=staff(request)),
             done=f"{payment} is reversed.",
-            then=payment.invoice.get_absolute_url(),
+            then=(payment.invoice or payment).get_absolute_url(),
         )
 
     def has_email_permission(self, request: HttpRequest, object_id: int | str | None = None) -> bool:
@@ -259,7 +272,7 @@ class PaymentAdmin(NeverChanged, OfficeAdmin):
         dialog={"title": "Apply to an invoice", "form_class": ApplySurplusForm, "form_submit_text": "Apply"},
     )
     def apply_rest(self, request: HttpRequest, form: ApplySurplusForm, object_id: int) -> HttpResponse:
-        """Pay another invoice of the customer from the unapplied part."""
+        """Pay an invoice of the customer from the unapplied part."""
         invoice, amount = form.cleaned_data["invoice"], form.cleaned_data["amount"]
         return carry_out(
             request,

@@ -56,7 +56,7 @@ def format_run_totals(run: BillingRun) -> str:
 
 def unapplied_url(*, customer: int) -> str:
     """Return the address of a customer's payments with an unapplied amount."""
-    return admin_url("billing_payment_changelist", unapplied="yes", invoice__customer__id__exact=customer)
+    return admin_url("billing_payment_changelist", unapplied="yes", customer__id__exact=customer)
 
 
 def link(row: Model | None) -> SafeString | str:

@@ -1,5 +1,6 @@
 """API views for the company: its profile on documents, and the number series of invoices and credit notes."""
 
+from decimal import Decimal
 from typing import Any, ClassVar
 
 import django_filters as filters
@@ -7,6 +8,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from billing.api.fields import amount_field
 from billing.invoicing.numbering import save_series, set_default_series
 from billing.models import CompanyProfile, NumberSeries, SeriesUse
 from billing.models.company import COPIED, LEAST_YEARS, MOST_YEARS, save_profile
@@ -19,6 +21,9 @@ TAG = "Company"
 FIELDS = (*COPIED, "site_url", "timezone")
 EMAILED = ("emails_invoices", "emails_credit_notes", "emails_receipts")
 EXPLAINS = "Whether an invoice's document says why it differs from the last one."
+WRITE_OFF = "The most that can be written off of one invoice, in its currency. 0 allows none."
+BANK_CHARGE = "The most that banks may have deducted of one invoice's payment, in its currency. 0 allows none."
+ACCOUNT = "The account of the general ledger."
 RETENTION = "Years after the end of its year that a document is kept although the customer's personal data was erased."
 
 
@@ -45,6 +50,10 @@ class CompanyChange(serializers.Serializer[Any]):
     retention_years = serializers.IntegerField(min_value=LEAST_YEARS, max_value=MOST_YEARS, required=False)
     site_url = serializers.URLField(required=False, allow_blank=True)
     timezone = TextField(64, allow_blank=False)
+    write_off_limit = amount_field(required=False, min_value=Decimal(0), help_text=WRITE_OFF)
+    write_off_account = TextField(32, help_text=ACCOUNT)
+    bank_charge_limit = amount_field(required=False, min_value=Decimal(0), help_text=BANK_CHARGE)
+    bank_charge_account = TextField(32, help_text=ACCOUNT)
     emails_invoices = serializers.BooleanField(required=False, help_text="Email invoices once they are finalized.")
     emails_credit_notes = serializers.BooleanField(required=False, help_text="Email credit notes, too.")
     emails_receipts = serializers.BooleanField(required=False, help_text="Email receipts of payments.")
@@ -62,6 +71,10 @@ class CompanyOut(serializers.Serializer[Any]):
             | {
                 "explains_differences": serializers.BooleanField(help_text=EXPLAINS),
                 "retention_years": serializers.IntegerField(help_text=RETENTION),
+                "write_off_limit": serializers.DecimalField(24, 4, help_text=WRITE_OFF),
+                "write_off_account": serializers.CharField(help_text=ACCOUNT),
+                "bank_charge_limit": serializers.DecimalField(24, 4, help_text=BANK_CHARGE),
+                "bank_charge_account": serializers.CharField(help_text=ACCOUNT),
             }
         )
 

@@ -82,7 +82,7 @@ def topic_of(body: dict[str, Any]) -> Topic:
         notes = CreditNote.objects.select_related("customer", "invoice__customer", "invoice__subscription")
         return about_credit_note(get_or_404(notes, "credit note", public_id=body["credit_note_id"]))
     if body.get("payment_id"):
-        payments = Payment.objects.select_related("invoice__customer", "invoice__subscription")
+        payments = Payment.objects.select_related("customer", "invoice__subscription")
         return about_payment(get_or_404(payments, "payment", public_id=body["payment_id"]))
     customer = customer_of(body["customer_id"])
     return about_statement(customer, body["from_date"], body["to_date"], currency=body.get("currency", ""))

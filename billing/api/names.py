@@ -1,6 +1,6 @@
 """The API's names for billing's states, kinds and reasons."""
 
-from billing.models import CreditNoteState, CreditReason, InvoiceKind, InvoiceState, PaymentMethod
+from billing.models import ADJUSTMENTS, CreditNoteState, CreditReason, InvoiceKind, InvoiceState, PaymentMethod
 
 INVOICE_STATUSES = {
     "DRAFT": (InvoiceState.DRAFT,),
@@ -34,7 +34,11 @@ PAYMENT_METHODS = {
     "CHEQUE": PaymentMethod.CHEQUE,
     "CASH": PaymentMethod.CASH,
     "CREDITS": PaymentMethod.WALLET,
+    "WRITE_OFF": PaymentMethod.WRITE_OFF,
+    "BANK_CHARGE": PaymentMethod.BANK_CHARGE,
 }
+MONEY_METHODS = {name: method for name, method in PAYMENT_METHODS.items() if method not in ADJUSTMENTS}
+ADJUSTMENT_METHODS = {name: method for name, method in PAYMENT_METHODS.items() if method in ADJUSTMENTS}
 TYPES = ("SUBSCRIPTION", "ONE_OFF")
 
 

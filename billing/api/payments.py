@@ -1,5 +1,6 @@
 """API views for payments: list, record and reverse; use the part that is more than the amount due."""
 
+from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
@@ -9,6 +10,9 @@ from rest_framework.response import Response
 from billing.api.filters.payments import PaymentFilter
 from billing.api.names import PAYMENT_METHODS
 from billing.api.serializers.payments import (
+    DifferenceIn,
+    PaymentBatch,
+    PaymentBatchOut,
     PaymentCreate,
     PaymentOut,
     Reversal,
@@ -18,12 +22,20 @@ from billing.api.serializers.payments import (
     payments,
 )
 from billing.models import Invoice, Payment
+from billing.settlement.differences import settle_difference
 from billing.settlement.payments import Receipt, credit_surplus, record_payment, reverse_payment
+from billing.settlement.receipts import (
+    Application,
+    CustomerReceipt,
+    record_receipt,
+    record_receipts,
+)
 from billing.settlement.surplus import apply_surplus, refund_surplus
 from config.api.errors import invalid
 from config.api.filters import page
 from config.api.openapi import Message, listed, operation
 from config.api.views import ApiView, get_or_404, read_body
+from customers.api.customers import customer_of
 
 TAG = "Payments"
 WRITE = "billing:write"
@@ -55,7 +67,8 @@ class Payments(ApiView):
     @operation(
         "createPayment",
         "Record a payment",
-        refusals="`currency` must be the invoice's.",
+        refusals="`currency` must be the invoice's. `applications` and `apply_oldest_first` need the destination_type "
+        "CUSTOMER.",
         tag=TAG,
         body=PaymentCreate,
         answers={201: PaymentOut},
@@ -69,24 +82,117 @@ class Payments(ApiView):
             "payment_method_id": "wire 7",
         },
         description="What is more than the amount due becomes prepaid credit of the customer, or stays unapplied. A "
-        "reference is recorded once per invoice: a repeated request with it returns the existing payment.",
+        "reference is recorded once per invoice: a repeated request with it returns the existing payment. With the "
+        "destination_type CUSTOMER, one payment pays several invoices, or none yet.",
     )
     def post(self, request: Request) -> Response:
         body, now = read_body(request, PaymentCreate), timezone.now()
-        invoice = get_or_404(Invoice.objects.all(), "invoice", public_id=body["destination_id"])
-        if body["currency"].upper() != invoice.currency:
-            raise invalid({"currency": [f"The invoice is in {invoice.currency}."]})
+        if body["destination_type"] == "CUSTOMER":
+            payment = record_receipt(_read_receipt(body, now), now=now, by=None)
+        else:
+            invoice = get_or_404(Invoice.objects.all(), "invoice", public_id=body["destination_id"])
+            if body["currency"].upper() != invoice.currency:
+                raise invalid({"currency": [f"The invoice is in {invoice.currency}."]})
+            payment = record_payment(invoice, _read_details(body, now), now=now, by=None)
+        return Response(PaymentOut(payments().get(pk=payment.pk)).data, status=201)
+
+
+class PaymentBatches(ApiView):
+    """Record several payments together."""
+
+    write_scope = WRITE
+
+    @operation(
+        "createPaymentBatch",
+        "Record a batch of payments",
+        refusals="Every payment must be of a CUSTOMER. If one is refused, none is recorded.",
+        tag=TAG,
+        body=PaymentBatch,
+        answers={201: PaymentBatchOut},
+        errors=(400, 404),
+        example={
+            "payments": [
+                {
+                    "amount": "40.00",
+                    "currency": "USD",
+                    "destination_type": "CUSTOMER",
+                    "destination_id": "cust_1",
+                    "payment_method_type": "BANK_TRANSFER",
+                    "payment_method_id": "wire 8",
+                    "apply_oldest_first": True,
+                }
+            ]
+        },
+        description="For example the checks of a day. A repeated request returns the existing payments by their "
+        "references or idempotency keys.",
+    )
+    def post(self, request: Request) -> Response:
+        bodies, now = read_body(request, PaymentBatch)["payments"], timezone.now()
+        for position, body in enumerate(bodies):
+            if body["destination_type"] != "CUSTOMER":
+                raise invalid({f"payments[{position}].destination_type": ["Use CUSTOMER in a batch."]})
+        recorded = record_receipts([_read_receipt(body, now) for body in bodies], now=now, by=None)
+        rows = payments().in_bulk([payment.pk for payment in recorded])
+        return Response(PaymentBatchOut({"payments": [rows[payment.pk] for payment in recorded]}).data, status=201)
+
+
+def _read_details(body: dict[str, Any], now: datetime) -> Receipt:
+    return Receipt(
+        amount=body["amount"],
+        received_on=body.get("received_on") or now.date(),
+        method=PAYMENT_METHODS[body["payment_method_type"]],
+        reference=body.get("payment_method_id") or "",
+        note=body.get("note") or "",
+        idempotency_key=body.get("idempotency_key") or None,
+        surplus_to=body["overpayment"],
+    )
+
+
+def _read_receipt(body: dict[str, Any], now: datetime) -> CustomerReceipt:
+    """Read a payment of a customer. Its invoices are checked when it is recorded; an unknown one is 404."""
+    customer, currency = customer_of(body["destination_id"]), body["currency"].upper()
+    applications, details = read_applications(body), _read_details(body, now)
+    return CustomerReceipt(customer, currency, details, applications, oldest_first=body["apply_oldest_first"])
+
+
+def read_applications(body: dict[str, Any]) -> list[Application]:
+    """Read the `applications` of a body, or raise 404 for an unknown invoice."""
+    return [
+        Application(
+            get_or_404(Invoice.objects.all(), "invoice", public_id=application["invoice_id"]),
+            *(application[name] for name in ("amount", "bank_charge", "write_off")),
+        )
+        for application in body.get("applications") or []
+    ]
+
+
+class InvoiceDifference(ApiView):
+    """Settle a small part of an invoice's amount due without money."""
+
+    write_scope = WRITE
+
+    @operation(
+        "settleInvoiceDifference",
+        "Write off a small difference, or record a bank charge",
+        tag=TAG,
+        body=DifferenceIn,
+        answers={201: PaymentOut},
+        errors=(400, 404),
+        example={"amount": "0.02", "difference_type": "WRITE_OFF", "reason": "Rounding by the customer"},
+        description="The company's profile sets the largest write-off and bank charge of an invoice, and the accounts "
+        "of the general ledger. For more, create a credit note.",
+    )
+    def post(self, request: Request, invoice_id: str) -> Response:
+        invoice = get_or_404(Invoice.objects.all(), "invoice", public_id=invoice_id)
+        body, now = read_body(request, DifferenceIn), timezone.now()
         receipt = Receipt(
             amount=body["amount"],
             received_on=body.get("received_on") or now.date(),
-            method=PAYMENT_METHODS[body["payment_method_type"]],
-            reference=body.get("payment_method_id") or "",
-            note=body.get("note") or "",
+            method=PAYMENT_METHODS[body["difference_type"]],
             idempotency_key=body.get("idempotency_key") or None,
-            surplus_to=body["overpayment"],
         )
-        payment = record_payment(invoice, receipt, now=now, by=None)
-        return Response(PaymentOut(payments().get(pk=payment.pk)).data, status=201)
+        row = settle_difference(invoice, receipt, reason=body["reason"], now=now, by=None)
+        return Response(PaymentOut(payments().get(pk=row.pk)).data, status=201)
 
 
 class OnePayment(ApiView):

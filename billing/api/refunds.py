@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from billing.api.credit_notes import credit_note_of
 from billing.api.fields import ComputedMoney, amount_field
-from billing.api.names import PAYMENT_METHODS
+from billing.api.names import MONEY_METHODS, PAYMENT_METHODS
 from billing.models import Payment, PaymentKind
 from billing.settlement.payments import Receipt
 from billing.settlement.refunds import record_refund
@@ -39,7 +39,7 @@ class RefundOut(ContractRecord):
     amount = ComputedMoney(help_text="Positive.")
     settled_amount = ComputedMoney()
     currency = serializers.CharField()
-    invoice_id = serializers.CharField(source="invoice.public_id")
+    invoice_id = serializers.CharField(source="invoice.public_id", allow_null=True)
     credit_note_id = serializers.CharField(source="credit_note.public_id", allow_null=True)
     refund_status = ConstantText("SUCCEEDED")
     refund_destination = ConstantText("OUT_OF_BAND")
@@ -62,7 +62,7 @@ class RefundOut(ContractRecord):
 class RefundFilter(filters.FilterSet):
     invoice_id = filters.CharFilter(field_name="invoice__public_id")
     credit_note_id = filters.CharFilter(field_name="credit_note__public_id")
-    customer_id = filters.CharFilter(field_name="invoice__customer__public_id")
+    customer_id = filters.CharFilter(field_name="customer__public_id")
     start_time = MomentFilter(field_name="recorded_at", lookup_expr="gte")
     end_time = MomentFilter(field_name="recorded_at", lookup_expr="lt")
 
@@ -91,7 +91,7 @@ class RefundIn(ReasonIn):
     """A refund that you paid to the customer for a credit note."""
 
     amount = amount_field()
-    payment_method_type = serializers.ChoiceField(list(PAYMENT_METHODS), default="BANK_TRANSFER")
+    payment_method_type = serializers.ChoiceField(list(MONEY_METHODS), default="BANK_TRANSFER")
     reference = TextField(255, help_text="The bank's or payment provider's reference.")
     received_on = DayIn(required=False, allow_null=True, help_text="Defaults to today.")
     note = TextField(2000)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from django.db.models import Q
+
 from billing.emails.templates import fill_in, fill_in_subject, make_html, on_one_line
 from billing.models import CreditNote, Email, EmailKind, EmailTemplate, Invoice, InvoiceState, Payment, PaymentKind
 from billing.models.company import seller
@@ -70,7 +72,14 @@ def about_payment(payment: Payment) -> Topic:
         raise CannotEmail("Only payments have a receipt.")
     if Payment.objects.filter(reverses=payment).exists():
         raise CannotEmail("The payment was reversed, so it has no receipt.")
-    return Topic(EmailKind.RECEIPT, payment.invoice.customer, payment=payment)
+    if not pays_invoice(payment):
+        raise CannotEmail("The payment pays no invoice yet, so it has no receipt.")
+    return Topic(EmailKind.RECEIPT, payment.customer, payment=payment)
+
+
+def pays_invoice(payment: Payment) -> bool:
+    """Whether a payment was recorded on an invoice or is applied to one."""
+    return payment.invoice_id is not None or payment.uses.filter(kind=PaymentKind.APPLIED, reversed_by=None).exists()
 
 
 def about_statement(customer: Customer, first_day: date, last_day: date, *, currency: str = "") -> Topic:
@@ -151,12 +160,14 @@ def _values_of_credit_note(note: CreditNote) -> dict[str, str]:
 
 
 def _values_of_payment(payment: Payment) -> dict[str, str]:
-    invoice = payment.invoice
+    paid = Q(payments=payment) | Q(payments__source=payment, payments__reversed_by=None)
+    invoices = list(Invoice.objects.filter(paid).distinct().order_by("pk"))
+    due = sum((max(invoice.amount_remaining, ZERO) for invoice in invoices), ZERO)
     return {
         "amount": format_amount(payment.amount, payment.currency),
         "payment_date": day(payment.received_on),
-        "invoice_number": invoice.number or "",
-        "amount_due": format_amount(max(invoice.amount_remaining, ZERO), invoice.currency),
+        "invoice_number": ", ".join(invoice.number or "" for invoice in invoices),
+        "amount_due": format_amount(due, payment.currency),
     }
 
 

@@ -9,7 +9,15 @@ from datetime import datetime
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from billing.emails.composing import Topic, about_credit_note, about_email, about_invoice, about_payment, compose
+from billing.emails.composing import (
+    Topic,
+    about_credit_note,
+    about_email,
+    about_invoice,
+    about_payment,
+    compose,
+    pays_invoice,
+)
 from billing.emails.recipients import choose_recipients, recipients_of
 from billing.emails.templates import fill_in, fill_in_subject, make_html, template_of
 from billing.models import (
@@ -130,7 +138,8 @@ def email_credit_note(note: CreditNote, *, now: datetime) -> None:
 
 def email_receipt(payment: Payment, *, now: datetime) -> None:
     """Queue the receipt of a payment that was just recorded, if the company sends receipts automatically."""
-    if payment.kind == PaymentKind.PAYMENT and CompanyProfile.current().emails_receipts:
+    is_receipt = payment.kind == PaymentKind.PAYMENT and pays_invoice(payment)
+    if is_receipt and CompanyProfile.current().emails_receipts:
         _queue_automatically([about_payment(payment)], now=now)
 
 

@@ -7,7 +7,7 @@ from billing.models.invoices import Invoice, InvoiceState
 from billing.models.late import LateAdjustment, LateCheck, LateLimit, LatePolicy, LateState
 from billing.models.lines import InvoiceLine
 from billing.models.month_ends import MonthClosing, MonthEndChunk, MonthEndReport
-from billing.models.payments import Payment, PaymentKind, PaymentMethod, SurplusUse
+from billing.models.payments import ADJUSTMENTS, Payment, PaymentKind, PaymentMethod, SurplusUse
 from billing.models.proofs import MonthReconciliation, ProofDifference, ProofPart, ProofResult, ProofRun
 from billing.models.reminders import (
     PauseKind,
@@ -28,6 +28,7 @@ from billing.models.taxes import TaxAssignment, TaxRate
 from billing.models.wallets import CreditGrant, EntryKind, GrantKind, Wallet, WalletEntry, WalletState
 
 __all__ = [
+    "ADJUSTMENTS",
     "BillingRun",
     "BillingState",
     "CompanyProfile",

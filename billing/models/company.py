@@ -1,6 +1,7 @@
 """The company profile that invoices, credit notes and statements print."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -12,7 +13,7 @@ from django.db import models, transaction
 from django.db.models import Q
 
 from config.audit import recorded
-from config.db import Stamped
+from config.db import AmountField, Stamped
 from customers.validators import validate_timezone
 
 ONLY = 1
@@ -84,6 +85,27 @@ class CompanyProfile(Stamped):
         help_text="The address where staff open Countinghouse. Documents link to it. Leave blank for no link.",
     )
 
+    write_off_limit = AmountField(
+        "largest write-off",
+        default=Decimal(0),
+        db_default=0,
+        validators=[MinValueValidator(0)],
+        help_text="The most that can be written off of one invoice, in its currency, when a payment differs from the "
+        "amount due. 0 allows none.",
+    )
+    write_off_account = models.CharField(
+        max_length=32, blank=True, default="", db_default="", help_text="The account of the general ledger."
+    )
+    bank_charge_limit = AmountField(
+        "largest bank charge",
+        default=Decimal(0),
+        db_default=0,
+        validators=[MinValueValidator(0)],
+        help_text="The most that banks may have deducted of one invoice's payment, in its currency. 0 allows none.",
+    )
+    bank_charge_account = models.CharField(
+        max_length=32, blank=True, default="", db_default="", help_text="The account of the general ledger."
+    )
     emails_invoices = models.BooleanField(
         "email invoices",
         default=False,

@@ -57,8 +57,7 @@ OF_ITS_CUSTOMER = """
     IF NEW.customer_id IS DISTINCT FROM COALESCE(
         (SELECT customer_id FROM billing_invoice WHERE id = NEW.invoice_id),
         (SELECT customer_id FROM billing_creditnote WHERE id = NEW.credit_note_id),
-        (SELECT invoice.customer_id FROM billing_payment AS payment
-            JOIN billing_invoice AS invoice ON invoice.id = payment.invoice_id WHERE payment.id = NEW.payment_id),
+        (SELECT customer_id FROM billing_payment WHERE id = NEW.payment_id),
         NEW.customer_id
     ) THEN
         RAISE EXCEPTION 'an email has a document of its own customer' USING ERRCODE = 'check_violation';

@@ -1,4 +1,4 @@
-"""Payments, reversals and refunds. Rows are written once and never change."""
+"""Payments, what they are applied to, reversals and refunds. Rows are written once and never change."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from django.urls import reverse
 from billing.models.credit_notes import CreditNote
 from billing.models.invoices import Invoice
 from config.db import UNLESS_ERASING, AmountField, CurrencyField, PublicIdField, keep_rows
+from customers.models import Customer
 
 
 class PaymentKind(models.TextChoices):
     PAYMENT = "payment", "Payment"
-    APPLIED = "applied", "Applied from a surplus"
+    APPLIED = "applied", "Applied to an invoice"
+    ADJUSTED = "adjusted", "Adjustment"
     REVERSAL = "reversal", "Reversal"
     REFUND = "refund", "Refund"
 
@@ -39,21 +41,37 @@ class PaymentMethod(models.TextChoices):
     CHEQUE = "cheque", "Cheque"
     CASH = "cash", "Cash"
     WALLET = "wallet", "Prepaid credit"
+    WRITE_OFF = "write_off", "Write-off"
+    BANK_CHARGE = "bank_charge", "Bank charge"
     OTHER = "other", "Other"
 
 
+# They settle a difference between an invoice and the money that arrived. No money moves.
+ADJUSTMENTS = (PaymentMethod.WRITE_OFF, PaymentMethod.BANK_CHARGE)
+
+
+# The previous release writes payments without a customer.
+FILL_CUSTOMER = """    IF NEW.customer_id IS NULL THEN
+        NEW.customer_id := (SELECT customer_id FROM billing_invoice WHERE id = NEW.invoice_id);
+    END IF;
+"""
 FREEZE_PAYMENT = f"""
     {UNLESS_ERASING}
     IF TG_OP <> 'INSERT' THEN
         RAISE EXCEPTION 'payments never change: reverse the payment, and record it again'
             USING ERRCODE = 'restrict_violation';
     END IF;
-    IF NOT EXISTS (
+{FILL_CUSTOMER}    IF NEW.invoice_id IS NULL THEN
+        IF NEW.amount <> NEW.surplus THEN
+            RAISE EXCEPTION 'a payment without an invoice pays none' USING ERRCODE = 'check_violation';
+        END IF;
+    ELSIF NOT EXISTS (
         SELECT FROM billing_invoice
-        WHERE id = NEW.invoice_id AND currency = NEW.currency
+        WHERE id = NEW.invoice_id AND currency = NEW.currency AND customer_id = NEW.customer_id
             AND (state IN ('finalized', 'paid') OR state = 'void' AND NEW.amount = NEW.surplus)
     ) THEN
-        RAISE EXCEPTION 'a payment needs a finalized invoice of its currency' USING ERRCODE = 'check_violation';
+        RAISE EXCEPTION 'a payment needs a finalized invoice of its currency and customer'
+            USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;
 """
@@ -91,15 +109,19 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
 
 
 class Payment(models.Model):
-    """Money received for an invoice (positive), or a reversal or refund (negative) with its reason.
+    """Money received from a customer (positive), or a reversal or refund (negative) with its reason.
 
     `amount` is the money that moved, `applied` the part that pays the invoice; the rest is `surplus`. A payment of
     $120.00 for an invoice of $100.00 has a surplus of $20.00. A row that uses a surplus names the payment as its
     `source` and has a negative surplus: applied to another invoice of $15.00, its amount is 0 and its surplus -$15.00.
+
+    A payment for several invoices, or for none yet, has no `invoice`: all of it is surplus, which is then applied. An
+    adjustment settles a difference without money: of $100.00 due, $98.00 arrived and $2.00 were the bank's charge.
     """
 
     public_id = PublicIdField("pay")
-    invoice = models.ForeignKey(Invoice, models.PROTECT, related_name="payments")
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="payments")
+    invoice = models.ForeignKey(Invoice, models.PROTECT, null=True, blank=True, related_name="payments")
     kind = models.CharField(max_length=8, choices=PaymentKind, default=PaymentKind.PAYMENT)
     amount = AmountField(help_text="In the invoice's currency; negative for reversals and refunds.")
     surplus = AmountField(
@@ -123,13 +145,23 @@ class Payment(models.Model):
     reference = models.CharField(
         max_length=255,
         blank=True,
-        help_text="The bank's or payment provider's reference. Each can be used once per invoice.",
+        help_text="The bank's or payment provider's reference. Each can be used once per invoice, and once per "
+        "customer without an invoice.",
     )
     attempt = models.PositiveSmallIntegerField(
         default=1, editable=False, help_text="Counts payments with the same reference: 2 after the first was reversed."
     )
+    account = models.CharField(
+        max_length=32,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The account of the general ledger that an adjustment is posted to.",
+    )
     note = models.TextField(blank=True)
-    reason = models.CharField(max_length=255, blank=True, help_text="Why the payment was reversed or refunded.")
+    reason = models.CharField(
+        max_length=255, blank=True, help_text="Why the payment was reversed, refunded or adjusted."
+    )
     reverses = models.OneToOneField("self", models.PROTECT, null=True, blank=True, related_name="reversed_by")
     credit_note = models.ForeignKey(
         CreditNote, models.PROTECT, null=True, blank=True, related_name="refunds", help_text="The refunded credit note."
@@ -150,10 +182,16 @@ class Payment(models.Model):
                 name="payment_once_by_reference",
                 condition=Q(kind="payment") & ~Q(reference=""),
             ),
+            models.UniqueConstraint(
+                fields=["customer", "reference", "attempt"],
+                name="receipt_once_by_reference",
+                condition=Q(kind="payment", invoice=None) & ~Q(reference=""),
+            ),
             models.CheckConstraint(
                 name="payment_sign_fits_kind",
                 condition=Q(kind="payment", amount__gt=0)
-                | Q(kind="applied", amount=0)
+                | Q(kind="applied", amount=0, invoice__isnull=False)
+                | Q(kind="adjusted", amount__gt=0, invoice__isnull=False)
                 | Q(kind="reversal") & ~Q(amount=0, surplus=0)
                 | Q(kind="refund", amount__lt=0),
             ),
@@ -161,6 +199,7 @@ class Payment(models.Model):
                 name="payment_surplus_fits_kind",
                 condition=Q(kind="payment", surplus__gte=0, surplus__lte=models.F("amount"), source=None)
                 | Q(kind="applied", surplus__lt=0, source__isnull=False)
+                | Q(kind="adjusted", surplus=0)
                 | Q(kind="refund", surplus=0, source=None)
                 | Q(kind="refund", surplus=models.F("amount"), source__isnull=False)
                 | Q(kind="reversal", surplus=0, source=None)
@@ -168,6 +207,12 @@ class Payment(models.Model):
             ),
             models.CheckConstraint(
                 name="payment_back_has_reason", condition=Q(kind__in=["payment", "applied"]) | ~Q(reason="")
+            ),
+            models.CheckConstraint(
+                name="payment_adjustment_by_method",
+                condition=Q(kind="adjusted", method__in=["write_off", "bank_charge"])
+                | Q(kind="reversal")
+                | ~Q(kind="adjusted") & ~Q(method__in=["write_off", "bank_charge"]),
             ),
             models.CheckConstraint(
                 name="payment_reversal_names_what",
@@ -178,6 +223,7 @@ class Payment(models.Model):
             models.Index(fields=["received_on"], name="payment_by_day"),
             models.Index(fields=["reference"], name="payment_by_reference"),
             models.Index(fields=["invoice"], name="payment_with_surplus", condition=Q(surplus__gt=0)),
+            models.Index(fields=["customer", "-id"], name="payment_of_customer"),
         ]
         triggers: ClassVar = [
             keep_rows(),

@@ -25,6 +25,7 @@ BALANCE = (
     ("Prepaid credit used", "prepaid", -1),
     ("Prepaid credit returned by voids", "prepaid_back", 1),
     ("Payments", "paid", -1),
+    ("Write-offs and bank charges", "adjusted", -1),
     ("Open at the end", "closing", 1),
 )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import F, Q, QuerySet, Sum
 
-from billing.models import CreditNote, CreditNoteLine, Invoice, InvoiceLine, LineKind, Payment
+from billing.models import ADJUSTMENTS, CreditNote, CreditNoteLine, Invoice, InvoiceLine, LineKind, Payment
 from billing.money import ZERO
 from billing.month_end.months import Month
 
@@ -58,13 +58,14 @@ class CurrencyBooks:
     prepaid: Decimal = ZERO
     prepaid_back: Decimal = ZERO
     paid: Decimal = ZERO
+    adjusted: Decimal = ZERO
     closing: Decimal = ZERO
     credited_tax: Decimal = ZERO
 
     @property
     def moved_to(self) -> Decimal:
         """The closing balance, calculated from the opening balance and the month's movements."""
-        reductions = self.voided + self.credited + self.prepaid + self.paid
+        reductions = self.voided + self.credited + self.prepaid + self.paid + self.adjusted
         return self.opening + self.invoiced + self.prepaid_back - reductions
 
     @property
@@ -155,7 +156,8 @@ def _movements(month: Month) -> Iterator[tuple[str, Iterable[tuple[str, Decimal 
     yield "credited", _sums(notes.filter(issued), F("total"))
     yield "credited", _sums(notes.filter(gone), -F("total"))
     days = Payment.objects.filter(received_on__gte=month.first, received_on__lte=month.last)
-    yield "paid", _sums(days, F("amount"))
+    yield "paid", _sums(days.exclude(method__in=ADJUSTMENTS), F("amount"))
+    yield "adjusted", _sums(days.filter(method__in=ADJUSTMENTS), F("amount"))
     yield "closing", _open_at(end, month.next)
 
 

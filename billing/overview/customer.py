@@ -147,7 +147,7 @@ def latest_events(customer: Customer, most: int) -> list[Event]:
 
 def latest_payments(customer: Customer, most: int) -> list[Payment]:
     """Return the customer's latest payments, refunds and reversals, newest first."""
-    payments = Payment.objects.filter(invoice__customer=customer).select_related("invoice", "recorded_by")
+    payments = Payment.objects.filter(customer=customer).select_related("invoice", "recorded_by")
     return list(payments.order_by("-pk")[:most])
 
 

@@ -54,7 +54,7 @@ def _invoices(customer: Customer, now: datetime) -> Iterator[str]:
 
 
 def _credit(customer: Customer, now: datetime) -> Iterator[str]:
-    payments = Payment.objects.filter(invoice__customer=customer).with_money_left()
+    payments = Payment.objects.filter(customer=customer).with_money_left()
     yield from _name(payments, "Payments with an unapplied surplus", "public_id", "apply, credit or refund it")
     wallets = Wallet.objects.filter(customer=customer, balance__gt=0)
     yield from _name(wallets, "Wallets with prepaid credit", "public_id", "refund or revoke it")

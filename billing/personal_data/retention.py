@@ -21,7 +21,7 @@ def kept_until(customer_id: int) -> date | None:
     newest = [
         Invoice.objects.filter(customer_id=customer_id).aggregate(at=Max("issued_at"))["at"],
         CreditNote.objects.filter(customer_id=customer_id).aggregate(at=Max("created_at"))["at"],
-        Payment.objects.filter(invoice__customer_id=customer_id).aggregate(at=Max("recorded_at"))["at"],
+        Payment.objects.filter(customer_id=customer_id).aggregate(at=Max("recorded_at"))["at"],
     ]
     years = CompanyProfile.current().retention_years
     return max((end_of_retention(at, years) for at in newest if at is not None), default=None)

@@ -64,7 +64,7 @@ def sum_by_customer(at: datetime) -> QuerySet[Any, Any]:
     }
     names = ("customer", "currency", "customer__name", "customer__external_id")
     by_customer = unpaid_invoices(at).order_by().values(*names)
-    of_customer = Payment.objects.filter(invoice__customer=OuterRef("customer"), currency=OuterRef("currency"))
+    of_customer = Payment.objects.filter(customer=OuterRef("customer"), currency=OuterRef("currency"))
     unapplied: QuerySet[Any, Any] = of_customer.exclude(surplus=0).order_by().values("currency")
     sums_by_customer = by_customer.annotate(**sums, count=Count("pk"), total=Sum("remaining"))
     rows: QuerySet[Any, Any] = sums_by_customer.annotate(

@@ -1,6 +1,7 @@
 """Payments of invoices and their reversals. Each is a new row, inserted while the invoice is locked.
 
-An invoice's paid amount is the sum of its rows; PostgreSQL checks it. Payments are recorded here, not collected.
+An invoice's paid amount is the sum of its rows; PostgreSQL checks it. Payments are recorded here, not collected. One
+payment of several invoices: `receipts.py`.
 """
 
 from dataclasses import asdict, dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from billing.emails.outbox import email_receipt
 from billing.models import (
@@ -26,15 +27,16 @@ from billing.models import (
 from billing.money import ZERO, format_amount, round_amount
 from billing.notifications import notify, notify_payment
 from billing.refusals import CannotPay
-from billing.settlement.wallets import add_credit, get_or_open_invoice_wallet, revoke_credit
+from billing.settlement.wallets import add_credit, get_or_open_credit_wallet, revoke_credit
 from config.audit import recorded
 from config.refusals import ReasonRequired
 from config.webhooks.names import WebhookEvent
+from customers.models import Customer
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The details of a payment or refund. `amount` is positive, in the invoice's currency.
+    """The details of a payment or refund. `amount` is positive, in its currency.
 
     `surplus_to` is what becomes of the part of a payment that is more than the amount due.
     """
@@ -79,17 +81,19 @@ def record_payment(invoice: Invoice, receipt: Receipt, *, now: datetime, by: Use
     """
     with transaction.atomic():
         locked = lock_invoice(invoice)
-        existing = _find_recorded(locked, receipt)
+        earlier = invoice.payments.filter(kind=PaymentKind.PAYMENT)
+        existing = find_recorded(earlier, receipt, locked, locked.customer)
         if existing is not None:
             return existing
         _check_payment(locked, receipt)
         payment = Payment(
+            customer=locked.customer,
             invoice=locked,
             kind=PaymentKind.PAYMENT,
             amount=receipt.amount,
             surplus=max(receipt.amount - max(locked.amount_remaining, ZERO), ZERO),
-            attempt=1 + _count_attempts(locked, receipt.reference),
-            **common_columns(locked, receipt, now, by),
+            attempt=1 + count_attempts(earlier, receipt.reference),
+            **common_columns(locked.currency, receipt, now, by),
         )
         save_payment(locked, payment, now=now, by=by)
         if payment.surplus and receipt.surplus_to == SurplusUse.CREDIT:
@@ -111,24 +115,25 @@ def credit_surplus(
     A second call with the same key returns the first row. Raises `CannotPay` for more than is unapplied.
     """
     with transaction.atomic():
-        locked = lock_invoice(payment.invoice)
+        locked = lock_payment(payment)
         receipt = Receipt(ZERO, now.date(), PaymentMethod.WALLET, payment.reference, idempotency_key=idempotency_key)
-        existing = find_by_key(locked, receipt)
+        existing = find_by_key(receipt, locked, payment.customer)
         if existing is not None:
             return existing
         credited = take_surplus(payment, amount)
         row = Payment(
+            customer=payment.customer,
             invoice=locked,
             kind=PaymentKind.REFUND,
             amount=-credited,
             surplus=-credited,
             source=payment,
             reason=f"Surplus of {payment}"[:255],
-            **common_columns(locked, receipt, now, by),
+            **common_columns(payment.currency, receipt, now, by),
         )
         save_payment(locked, row, now=now, by=by, reason=row.reason)
         add_credit(
-            get_or_open_invoice_wallet(locked, by=by),
+            get_or_open_credit_wallet(payment.customer, payment.currency, by=by),
             credited,
             kind=GrantKind.OVERPAYMENT,
             reason=row.reason,
@@ -140,7 +145,7 @@ def credit_surplus(
 
 
 def take_surplus(payment: Payment, amount: Decimal | None) -> Decimal:
-    """Return the amount to use of a payment's surplus: by default all that is unapplied. Call with its invoice locked.
+    """Return the amount to use of a payment's surplus: by default all that is unapplied. Call with the payment locked.
 
     Raises `CannotPay` for more than is unapplied.
     """
@@ -168,7 +173,7 @@ def reverse_payment(
     if not reason.strip():
         raise ReasonRequired("Enter a reason for reversing the payment.")
     with transaction.atomic():
-        lock_invoices_of(payment)
+        lock_payment(payment)
         existing = Payment.objects.filter(reverses=payment).first()
         if existing is not None:
             return existing
@@ -183,22 +188,38 @@ def reverse_payment(
         return _reverse(payment, reason.strip(), on, now=now, by=by)
 
 
-def lock_invoices_of(payment: Payment, *others: Invoice) -> None:
-    """Lock the invoices that share a payment's money, and others, in the order of their keys."""
-    source_id = payment.source_id or payment.pk
-    shared = Payment.objects.filter(Q(source=source_id) | Q(pk=source_id)).values("invoice")
-    named = [payment.invoice_id, *(invoice.pk for invoice in others)]
-    invoices = Invoice.objects.filter(Q(pk__in=shared) | Q(pk__in=named))
+def lock_payment(payment: Payment, *others: Invoice) -> Invoice | None:
+    """Lock the invoices that share a payment's money, and others, and the customer of a payment without an invoice.
+
+    Return the payment's own invoice as it is now, if it has one.
+    """
+    source = payment.source or payment
+    shared = Payment.objects.filter(Q(source=source) | Q(pk=source.pk), invoice__isnull=False).values("invoice")
+    named = [key for key in (payment.invoice_id, *(invoice.pk for invoice in others)) if key]
+    lock_invoices(Invoice.objects.filter(Q(pk__in=shared) | Q(pk__in=named)))
+    if source.invoice_id is None:
+        lock_customer(source.customer_id)
+    return lock_invoice(payment.invoice) if payment.invoice is not None else None
+
+
+def lock_invoices(invoices: QuerySet[Invoice]) -> None:
+    """Lock the rows of invoices in the order of their keys."""
     list(invoices.select_for_update(no_key=True, of=("self",)).order_by("pk").values_list("pk", flat=True))
 
 
+def lock_customer(customer_id: int) -> None:
+    """Lock a customer's row. Payments without an invoice are recorded and used while it is locked."""
+    Customer.objects.select_for_update(no_key=True, of=("self",)).values_list("pk", flat=True).get(pk=customer_id)
+
+
 def _reverse(payment: Payment, reason: str, received_on: date, *, now: datetime, by: User | None) -> Payment:
-    """Reverse one row. Its invoice and that of its source are locked."""
-    locked = lock_invoice(payment.invoice)
+    """Reverse one row. The payment is locked."""
+    locked = lock_invoice(payment.invoice) if payment.invoice is not None else None
     if payment.method == PaymentMethod.WALLET:
         _revoke_refunded_credit(payment, reason=reason, now=now, by=by)
     receipt = Receipt(-payment.amount, received_on, payment.method, payment.reference)
     row = Payment(
+        customer=payment.customer,
         invoice=locked,
         kind=PaymentKind.REVERSAL,
         amount=-payment.amount,
@@ -206,8 +227,9 @@ def _reverse(payment: Payment, reason: str, received_on: date, *, now: datetime,
         source=(payment.source or payment) if payment.surplus else None,
         reverses=payment,
         credit_note=payment.credit_note,
+        account=payment.account,
         reason=reason,
-        **common_columns(locked, receipt, now, by),
+        **common_columns(payment.currency, receipt, now, by),
     )
     return save_payment(locked, row, now=now, by=by, reason=row.reason)
 
@@ -219,7 +241,9 @@ def pay_remaining_amount(invoice: Invoice, *, now: datetime, by: User | None = N
         if locked.state == InvoiceState.PAID:
             return locked
         receipt = Receipt(locked.amount_remaining, now.date(), PaymentMethod.OTHER, note="Marked as paid.")
-        return record_payment(locked, receipt, now=now, by=by).invoice
+        record_payment(locked, receipt, now=now, by=by)
+        locked.refresh_from_db()
+        return locked
 
 
 def set_payment_state(invoice: Invoice, *, now: datetime) -> None:
@@ -237,24 +261,26 @@ def _revoke_refunded_credit(payment: Payment, *, reason: str, now: datetime, by:
     revoke_credit(grant, reason=reason, amount=grant.amount, now=now, by=by)
 
 
-def save_payment(invoice: Invoice, payment: Payment, *, now: datetime, by: User | None, reason: str = "") -> Payment:
+def save_payment(
+    invoice: Invoice | None, payment: Payment, *, now: datetime, by: User | None, reason: str = ""
+) -> Payment:
     """Save a new row and its effect on the locked invoice, and send the webhooks of both."""
     with recorded(by=by, reason=reason):
         payment.save()
-        if payment.applied:
+        if invoice is not None and payment.applied:
             invoice.amount_paid += payment.applied
             set_payment_state(invoice, now=now)
             invoice.save(update_fields=["amount_paid", "state", "paid_at", "updated_at"])
     notify_payment(payment, now=now)
-    if payment.applied:
+    if invoice is not None and payment.applied:
         notify(WebhookEvent.INVOICE_PAYMENT, [invoice], now=now)
     return payment
 
 
-def common_columns(invoice: Invoice, receipt: Receipt, now: datetime, by: User | None) -> dict[str, object]:
+def common_columns(currency: str, receipt: Receipt, now: datetime, by: User | None) -> dict[str, object]:
     """Return the columns that a receipt sets on a row, of any kind."""
     return {
-        "currency": invoice.currency,
+        "currency": currency,
         "received_on": receipt.received_on,
         "method": receipt.method,
         "reference": receipt.reference.strip(),
@@ -265,34 +291,46 @@ def common_columns(invoice: Invoice, receipt: Receipt, now: datetime, by: User |
     }
 
 
-def find_by_key(invoice: Invoice, receipt: Receipt) -> Payment | None:
-    """Find the row that was recorded with the receipt's key. Raises `CannotPay` if it is another invoice's."""
+def find_by_key(receipt: Receipt, invoice: Invoice | None, customer: Customer) -> Payment | None:
+    """Find the row that was recorded with the receipt's key.
+
+    Raises `CannotPay` if the key was used for another invoice or customer.
+    """
     if receipt.idempotency_key is None:
         return None
-    payment = Payment.objects.filter(idempotency_key=receipt.idempotency_key).select_related("invoice").first()
-    if payment is not None and payment.invoice_id != invoice.pk:
-        raise CannotPay(f"This idempotency key was already used for a payment of {payment.invoice}.")
+    payments = Payment.objects.select_related("invoice", "customer")
+    payment = payments.filter(idempotency_key=receipt.idempotency_key).first()
+    same = (invoice.pk if invoice is not None else None, customer.pk)
+    if payment is not None and (payment.invoice_id, payment.customer_id) != same:
+        used = payment.invoice or payment.customer
+        raise CannotPay(f"This idempotency key was already used for a payment of {used}.")
     return payment
 
 
-def _find_recorded(invoice: Invoice, receipt: Receipt) -> Payment | None:
-    payment = find_by_key(invoice, receipt)
+def find_recorded(
+    earlier: QuerySet[Payment], receipt: Receipt, invoice: Invoice | None, customer: Customer
+) -> Payment | None:
+    """Find the payment that was recorded with the receipt's key, or among earlier payments with its reference.
+
+    Raises `CannotPay` if it has another amount.
+    """
+    payment = find_by_key(receipt, invoice, customer)
     reference = receipt.reference.strip()
     if payment is None and reference:
-        unreversed = invoice.payments.filter(kind=PaymentKind.PAYMENT, reference=reference, reversed_by=None)
-        payment = unreversed.select_related("invoice").first()
+        unreversed = earlier.filter(reference=reference, reversed_by=None)
+        payment = unreversed.select_related("invoice", "customer").first()
     if payment is not None and payment.amount != receipt.amount:
-        amount = format_amount(payment.amount, invoice.currency)
+        amount = format_amount(payment.amount, payment.currency)
         raise CannotPay(
             f"{reference or 'This payment'} is already recorded with {amount}. If that is wrong, reverse it first."
         )
     return payment
 
 
-def _count_attempts(invoice: Invoice, reference: str) -> int:
+def count_attempts(earlier: QuerySet[Payment], reference: str) -> int:
     """Count the payments recorded with a reference. All are reversed, or the reference couldn't be recorded again."""
     stripped = reference.strip()
-    return invoice.payments.filter(kind=PaymentKind.PAYMENT, reference=stripped).count() if stripped else 0
+    return earlier.filter(reference=stripped).count() if stripped else 0
 
 
 def _check_payment(invoice: Invoice, receipt: Receipt) -> None:

@@ -43,7 +43,7 @@ def record_refund(
         raise ReasonRequired("Enter a reason for the refund.")
     with transaction.atomic():
         locked = lock_invoice(invoice)
-        existing = find_by_key(locked, receipt)
+        existing = find_by_key(receipt, locked, locked.customer)
         if existing is not None:
             return existing
         _check_refund(locked, receipt, credit_note)
@@ -55,12 +55,13 @@ def _save_refund(
     invoice: Invoice, receipt: Receipt, credit_note: CreditNote | None, *, reason: str, now: datetime, by: User | None
 ) -> Payment:
     row = Payment(
+        customer=invoice.customer,
         invoice=invoice,
         kind=PaymentKind.REFUND,
         amount=-receipt.amount,
         credit_note=credit_note,
         reason=reason.strip(),
-        **common_columns(invoice, receipt, now, by),
+        **common_columns(invoice.currency, receipt, now, by),
     )
     return save_payment(invoice, row, now=now, by=by, reason=row.reason)
 
@@ -87,7 +88,7 @@ def refund_as_credit(note: CreditNote, *, now: datetime, by: User | None) -> Pay
         locked = lock_invoice(note.invoice)
         amount = min(note.refund_due - sum_refunds(note), calculate_refund_due(locked))
         receipt = Receipt(amount, now.date(), PaymentMethod.WALLET, idempotency_key=f"wallet:{note.public_id}")
-        if existing := find_by_key(locked, receipt):
+        if existing := find_by_key(receipt, locked, locked.customer):
             return existing
         _check_refund(locked, receipt, note)
         row = _save_refund(locked, receipt, note, reason=f"Credit note {note}", now=now, by=by)

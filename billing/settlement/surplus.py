@@ -17,7 +17,7 @@ from billing.settlement.payments import (
     find_by_key,
     inputs_of,
     lock_invoice,
-    lock_invoices_of,
+    lock_payment,
     save_payment,
     take_surplus,
 )
@@ -42,33 +42,35 @@ def apply_surplus(
     currency, and for one that isn't finalized.
     """
     with transaction.atomic():
-        lock_invoices_of(payment, invoice)
+        lock_payment(payment, invoice)
         locked = lock_invoice(invoice)
         receipt = Receipt(ZERO, now.date(), payment.method, payment.reference, idempotency_key=idempotency_key)
-        existing = find_by_key(locked, receipt)
+        existing = find_by_key(receipt, locked, payment.customer)
         if existing is not None:
             return existing
-        _check_target(payment, locked)
+        check_target(locked, payment.customer_id, payment.currency)
         applied, remaining = take_surplus(payment, amount), locked.amount_remaining
         if amount is not None and applied > remaining:
             excess, due = format_amount(applied, locked.currency), format_amount(remaining, locked.currency)
             raise CannotPay(f"{excess} is more than the {due} due on {locked}.")
         row = Payment(
+            customer=payment.customer,
             invoice=locked,
             kind=PaymentKind.APPLIED,
             amount=ZERO,
             surplus=-min(applied, remaining),
             source=payment,
-            **common_columns(locked, receipt, now, by),
+            **common_columns(payment.currency, receipt, now, by),
         )
         return save_payment(locked, row, now=now, by=by)
 
 
-def _check_target(payment: Payment, invoice: Invoice) -> None:
-    if invoice.customer_id != payment.invoice.customer_id:
+def check_target(invoice: Invoice, customer_id: int, currency: str) -> None:
+    """Raise `CannotPay` unless a customer's money in a currency can pay the invoice."""
+    if invoice.customer_id != customer_id:
         raise CannotPay(f"{invoice} is another customer's invoice.")
-    if invoice.currency != payment.currency:
-        raise CannotPay(f"{invoice} is in {invoice.currency}; the payment is in {payment.currency}.")
+    if invoice.currency != currency:
+        raise CannotPay(f"{invoice} is in {invoice.currency}; the payment is in {currency}.")
     if invoice.state not in (InvoiceState.FINALIZED, InvoiceState.PAID):
         raise CannotPay(f"{invoice} is {invoice.get_state_display().lower()}. Only finalized invoices can be paid.")
     if invoice.amount_remaining <= 0:
@@ -84,26 +86,27 @@ def refund_surplus(payment: Payment, receipt: Receipt, *, reason: str, now: date
     if not reason.strip():
         raise ReasonRequired("Enter a reason for the refund.")
     with transaction.atomic():
-        locked = lock_invoice(payment.invoice)
-        existing = find_by_key(locked, receipt)
+        locked = lock_payment(payment)
+        existing = find_by_key(receipt, locked, payment.customer)
         if existing is not None:
             return existing
         refunded = take_surplus(payment, receipt.amount)
         require_approval(_describe_refund(payment, receipt, reason), by=by)
         row = Payment(
+            customer=payment.customer,
             invoice=locked,
             kind=PaymentKind.REFUND,
             amount=-refunded,
             surplus=-refunded,
             source=payment,
             reason=reason.strip(),
-            **common_columns(locked, receipt, now, by),
+            **common_columns(payment.currency, receipt, now, by),
         )
         return save_payment(locked, row, now=now, by=by, reason=row.reason)
 
 
 def _describe_refund(payment: Payment, receipt: Receipt, reason: str) -> Action:
-    amount, customer = format_amount(receipt.amount, payment.currency), payment.invoice.customer
+    amount, customer = format_amount(receipt.amount, payment.currency), payment.customer
     return Action(
         Operation.REFUND_SURPLUS,
         [ApprovalKind.REFUND],
@@ -119,9 +122,9 @@ def sum_unapplied(customer_id: int | None = None) -> dict[int, dict[str, Decimal
     """Add up unapplied money by customer and currency, of one customer or of all. One query."""
     rows = Payment.objects.exclude(surplus=0).order_by()
     if customer_id is not None:
-        rows = rows.filter(invoice__customer=customer_id)
+        rows = rows.filter(customer=customer_id)
     amounts: dict[int, dict[str, Decimal]] = defaultdict(dict)
-    sums = rows.values_list("invoice__customer", "currency").annotate(unapplied=Sum("surplus"))
+    sums = rows.values_list("customer", "currency").annotate(unapplied=Sum("surplus"))
     for customer, currency, unapplied in sums.order_by("currency"):
         if unapplied:
             amounts[customer][currency] = unapplied

@@ -90,14 +90,18 @@ def get_or_open_wallet(customer: Customer, currency: str, *, by: User | None) ->
 
 def get_or_open_invoice_wallet(invoice: Invoice, *, by: User | None) -> Wallet:
     """Return the wallet that receives credit from an invoice, opening it if needed. Also for a former currency."""
-    currency = invoice.currency
+    return get_or_open_credit_wallet(invoice.customer, invoice.currency, by=by)
+
+
+def get_or_open_credit_wallet(customer: Customer, currency: str, *, by: User | None) -> Wallet:
+    """Return the wallet that receives credit from money in a currency, opening it if needed. Also for a former one."""
     with transaction.atomic():
         if known_currency(currency):
-            return get_or_open_wallet(invoice.customer, currency, by=by)
-        wallet = _lock_and_find_wallet(invoice.customer_id, currency)
+            return get_or_open_wallet(customer, currency, by=by)
+        wallet = _lock_and_find_wallet(customer.pk, currency)
         if wallet is None:
             currency_places(currency)  # raises for a code that was never a currency
-            wallet = save_wallet(Wallet(customer=invoice.customer, currency=currency, name=DEFAULT_NAME), by=by)
+            wallet = save_wallet(Wallet(customer=customer, currency=currency, name=DEFAULT_NAME), by=by)
         return wallet
 
 

@@ -94,7 +94,7 @@ def _void_with_credit(customer_id: int) -> QuerySet[Invoice]:
 
 def _payments(customer_id: int) -> QuerySet[Payment]:
     """Select the movements of money. An earlier payment's surplus that is applied to an invoice moves none."""
-    return Payment.objects.filter(invoice__customer_id=customer_id).exclude(amount=0).select_related("invoice")
+    return Payment.objects.filter(customer_id=customer_id).exclude(amount=0).select_related("invoice")
 
 
 def _credit_notes(customer_id: int) -> QuerySet[CreditNote]:
@@ -132,8 +132,8 @@ def _describe_credit_note(template: str) -> Callable[[CreditNote], tuple[str, st
 
 
 def _describe_payment(payment: Payment) -> tuple[str, str, str]:
-    text = f"{payment.get_kind_display()}, {payment.invoice}, {payment.get_method_display().lower()}"
-    return payment.reference, text, page_of(payment) or payment.invoice.get_absolute_url()
+    parts = (payment.get_kind_display(), str(payment.invoice or ""), payment.get_method_display().lower())
+    return payment.reference, ", ".join(part for part in parts if part), payment.get_absolute_url()
 
 
 def _describe_entry(entry: WalletEntry) -> tuple[str, str, str]:

@@ -45,6 +45,7 @@ OPENAPI_ENUM_NAMES: dict[str, str | list[str]] = {
     "DuplicateKindEnum": "events.models.duplicates.DuplicateKind",
     "LineEntityEnum": ["plan", "subscription", "addon"],
     "LookupStatusEnum": ["processed", "processing", "failed"],
+    "MoneyMethodEnum": ["OFFLINE", "BANK_TRANSFER", "CARD", "DIRECT_DEBIT", "CHEQUE", "CASH", "CREDITS"],
     "OfferEntityEnum": ["PLAN", "ADDON"],
     "PriceEntityEnum": ["PLAN", "ADDON", "SUBSCRIPTION"],
     "PriceKindEnum": ["USAGE", "FIXED"],

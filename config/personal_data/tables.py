@@ -183,7 +183,6 @@ KEPT = (
         "billing.payment",
         "Payments and refunds",
         {"reference": BLANK, "note": BLANK, "reason": WORD},
-        OF_INVOICE,
         kept_from="recorded_at",
         is_named=True,
     ),

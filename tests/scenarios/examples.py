@@ -189,6 +189,7 @@ CASES = {
     "publishAddon": Case(prepare=lambda api, ids: api.post(f"addons/{ids['addon_id'][0]}/versions", {})),
     "resumeSubscription": PAUSED,
     "previewSubscriptionResume": PAUSED,
+    "settleInvoiceDifference": Case(prepare=lambda api, ids: api.put("company", {"write_off_limit": "1.00"})),
     "listBackups": Case(prepare=lambda api, ids: _make_backup()),
     "listSealedParts": Case(prepare=lambda api, ids: _make_sealed_part()),
     "listSelfTests": Case(prepare=lambda api, ids: _make_self_test()),

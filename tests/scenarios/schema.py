@@ -185,7 +185,7 @@ def make_sample_company(api: Api) -> SampleIds:
         "parent_entity_id": [subscription["id"]],
         "invoice_id": [draft["id"], invoice["id"], one_off_draft["id"]],
         "line_id": [draft["line_items"][0]["id"], line],
-        "invoice_line_item_id": [line], "destination_id": [invoice["id"]],
+        "invoice_line_item_id": [line], "destination_id": [invoice["id"], customer["id"]],
         "payment_id": [payment["id"], overpaid["id"]],
         "refund_id": [refund["id"]], "event_name_alias": [alias],
         "credit_note_id": [note["id"], refund["credit_note_id"]],

@@ -97,7 +97,7 @@ class SendReceiptForm(SendForm):
     """Send the receipt of a payment."""
 
     def load_topic(self) -> Topic:
-        payments = Payment.objects.select_related("invoice__customer", "invoice__subscription")
+        payments = Payment.objects.select_related("customer", "invoice__subscription")
         return about_payment(get_object_or_404(payments, pk=self.object_id))
 
 

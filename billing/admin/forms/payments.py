@@ -11,14 +11,16 @@ from django.utils import timezone
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from billing.models import CreditNote, Invoice, Payment, PaymentMethod, SurplusUse
+from billing.models import ADJUSTMENTS, CompanyProfile, CreditNote, Invoice, Payment, PaymentMethod, SurplusUse
 from billing.money import ZERO, currency_places, format_amount
 from billing.settlement.payments import Receipt
 from billing.settlement.refunds import calculate_refund_due, sum_refunds
 from config.inputs import DayField, NumberField
 from config.office.dialogs import DayInput, ReasonForm
 
-METHODS = [choice for choice in PaymentMethod.choices if choice[0] != PaymentMethod.WALLET]
+NO_MONEY = (PaymentMethod.WALLET, *ADJUSTMENTS)
+METHODS = [choice for choice in PaymentMethod.choices if choice[0] not in NO_MONEY]
+DIFFERENCES = [choice for choice in PaymentMethod.choices if choice[0] in ADJUSTMENTS]
 
 
 def amount_text(amount: Decimal, currency: str) -> str:
@@ -106,6 +108,34 @@ class PaymentForm(MoneyForm):
         return f"{self.subject.customer} has {remaining} left to pay on {self.subject}. Partial payments are fine."
 
 
+class DifferenceForm(MoneyForm):
+    """Ask for a part of an invoice's amount due that is settled without money."""
+
+    method = forms.ChoiceField(label="Type", choices=DIFFERENCES, widget=UnfoldAdminSelectWidget)
+    reason = forms.CharField(
+        max_length=255,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        help_text="The reason is kept with the adjustment.",
+    )
+    field_order = ("amount", "method", "received_on", "reference", "reason")
+
+    def load_subject(self) -> Invoice:
+        return get_object_or_404(Invoice.objects.select_related("customer"), pk=self.object_id)
+
+    def full_amount(self) -> Decimal:
+        remaining: Decimal = self.subject.amount_remaining
+        return max(remaining, ZERO)
+
+    def description(self) -> str:
+        profile, currency = CompanyProfile.current(), self.subject.currency
+        limits = (format_amount(limit, currency) for limit in (profile.write_off_limit, profile.bank_charge_limit))
+        remaining = format_amount(self.subject.amount_remaining, currency)
+        return (
+            f"{remaining} is left to pay on {self.subject}. At most {' can be written off, and '.join(limits)} can be "
+            "bank charges. Settings → Company has these limits. For more, create a credit note."
+        )
+
+
 class RefundForm(MoneyForm):
     """Ask for a refund of a credit note."""
 
@@ -135,4 +165,6 @@ class ReverseForm(ReasonForm):
     form_before_template = "admin/billing/payment/reverse.html"
 
     def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
-        return {"payment": Payment.objects.select_related("invoice__customer").filter(pk=object_id or 0).first()}
+        return {
+            "payment": Payment.objects.select_related("customer", "invoice", "source").filter(pk=object_id or 0).first()
+        }

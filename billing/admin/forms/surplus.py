@@ -17,14 +17,14 @@ from config.inputs import NumberField
 
 def load_payment(payment_id: int | str | None) -> Any:
     """Return a payment with its `unapplied` amount, or raise 404."""
-    payments = Payment.objects.with_unapplied().select_related("invoice__customer")
+    payments = Payment.objects.with_unapplied().select_related("customer", "invoice", "source")
     return get_object_or_404(payments, pk=payment_id or 0)
 
 
 def describe_unapplied(payment: Any) -> str:
     """Describe the unapplied part of a payment."""
     unapplied = format_amount(payment.unapplied, payment.currency)
-    return f"{unapplied} of {payment} from {payment.invoice.customer} is unapplied."
+    return f"{unapplied} of {payment} from {payment.customer} is unapplied."
 
 
 class SurplusForm(BaseDialogForm):
@@ -59,11 +59,11 @@ class ApplySurplusForm(SurplusForm):
 
     def __init__(self, request: HttpRequest, object_id: int | str | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(request, object_id, *args, **kwargs)
-        customer, currency = self.payment.invoice.customer_id, self.payment.currency
+        customer, currency = self.payment.customer_id, self.payment.currency
         field: Any = self.fields["invoice"]
         field.queryset = Invoice.objects.to_pay().filter(customer=customer, currency=currency).order_by("due_at", "pk")
         if not field.queryset.exists():
-            field.help_text = f"{self.payment.invoice.customer} has no unpaid invoice in {currency}."
+            field.help_text = f"{self.payment.customer} has no unpaid invoice in {currency}."
         self.fields["amount"].required = False
         self.fields["amount"].initial = None
         self.fields["amount"].help_text = "Leave blank to pay as much as possible."

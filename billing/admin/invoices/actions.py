@@ -14,13 +14,14 @@ from billing.admin import documents
 from billing.admin.emails.email_admin import may_send, send_from_dialog
 from billing.admin.emails.forms import SendInvoiceForm
 from billing.admin.forms.invoices import FinalizeForm, VoidForm
-from billing.admin.forms.payments import PaymentForm
+from billing.admin.forms.payments import DifferenceForm, PaymentForm
 from billing.admin.reminders.forms import PauseForm
 from billing.lifecycle import finalize, recompute, review, void
 from billing.models import Invoice, InvoiceKind, InvoiceState, SurplusUse
 from billing.money import format_amount
 from billing.reminders.pausing import pause_reminders
 from billing.settlement.credit_notes import calculate_creditable_amount
+from billing.settlement.differences import settle_difference
 from billing.settlement.payments import record_payment
 from config.office.dialogs import ReasonForm, action, carry_out, open_page, staff
 
@@ -47,7 +48,7 @@ def _draft_actions(invoice: Invoice) -> set[str]:
 def _finalized_actions(invoice: Invoice) -> set[str]:
     actions = {"email_one"}
     if invoice.state in (InvoiceState.FINALIZED, InvoiceState.PAID):  # a paid one, too: customers pay twice
-        actions.add("pay_one")
+        actions |= {"pay_one", "settle_one"} if invoice.amount_remaining > 0 else {"pay_one"}
     if calculate_creditable_amount(invoice):
         actions.add("credit_one")
     # An invoice paid from prepaid credit alone can be voided: the credit is returned.
@@ -142,13 +143,30 @@ class InvoiceActions:
         """Record a payment. Submitting the same dialog twice records one payment."""
         invoice = form.subject
         payment = record_payment(invoice, form.receipt(), now=timezone.now(), by=staff(request))
-        is_paid = payment.invoice.state == InvoiceState.PAID
-        message = f"{payment.invoice} is paid." if is_paid else f"Payment recorded for {payment.invoice}."
+        invoice.refresh_from_db()
+        is_paid = invoice.state == InvoiceState.PAID
+        message = f"{invoice} is paid." if is_paid else f"Payment recorded for {invoice}."
         if payment.surplus:
             surplus = format_amount(payment.surplus, payment.currency)
             is_credit = form.receipt().surplus_to == SurplusUse.CREDIT
             message += f" {surplus} {'is prepaid credit' if is_credit else 'stays unapplied'}."
         return open_page(request, invoice.get_absolute_url(), message)
+
+    @action(
+        description="Settle a difference",
+        icon="balance",
+        permissions=["pay"],
+        dialog={"title": "Settle a difference", "form_class": DifferenceForm, "form_submit_text": "Settle"},
+    )
+    def settle_one(self, request: HttpRequest, form: DifferenceForm, object_id: int) -> HttpResponse:
+        """Write off a small difference, or record a bank charge."""
+        invoice, receipt, reason = form.subject, form.receipt(), form.cleaned_data["reason"]
+        return carry_out(
+            request,
+            lambda: settle_difference(invoice, receipt, reason=reason, now=timezone.now(), by=staff(request)),
+            done=f"{format_amount(receipt.amount, invoice.currency)} of {invoice} is settled.",
+            then=invoice.get_absolute_url(),
+        )
 
     @action(description="Credit note", icon="undo", permissions=["credit"])
     def credit_one(self, request: HttpRequest, object_id: int) -> HttpResponse:

@@ -20,6 +20,7 @@ from billing.admin.pages import (
     plan_setup,
     planned_reminders,
     proofs,
+    receipt,
     reconciliation,
     reconciliation_events,
     review,
@@ -75,6 +76,7 @@ INVOICE_PAGES: list[tuple[str, type[AdminView], str]] = [
 ]
 CUSTOMER_PAGES: list[tuple[str, type[AdminView], str]] = [
     ("<int:customer_id>/months/", comparison.CustomerMonths, "billing_customer_months"),
+    ("<int:customer_id>/payment/", receipt.ReceiptPage, "billing_receipt"),
     ("<int:customer_id>/personal-data/", personal_data.PersonalDataPage, "billing_personal_data"),
     ("<int:customer_id>/personal-data/export/", personal_data.PersonalDataFile, "billing_personal_data_file"),
 ]

@@ -17,6 +17,7 @@ BALANCES = {
     "prepaid": "Prepaid credit used.",
     "prepaid_back": "Prepaid credit returned by voids.",
     "paid": "Payments.",
+    "adjusted": "Write-offs and bank charges.",
     "closing": "Open at the end of the month.",
 }
 

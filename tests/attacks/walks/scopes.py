@@ -51,6 +51,7 @@ WRITING = {
     ("billing:write",): """
         activateCoupon activateTaxRate applyPayment approveLateAdjustments billSubscriptions calculateMonthEnd
         closeMonth createCoupon createCouponAssociation createCreditNote createEmail createInvoice createPayment
+        createPaymentBatch settleInvoiceDifference
         createTaxAssociation createTaxRate createWallet creditPayment debitWallet deleteCoupon deleteCouponAssociation
         deleteInvoice deletePayment deleteTaxAssociation deleteTaxRate dismissConflicts dismissProblems
         createReminderPause createReminderSchedule deleteReminderSchedule endReminderPause handleReminder

@@ -14,7 +14,7 @@ from billing.lifecycle.finalize import finalize, finalize_due
 from billing.lifecycle.void import reissue, void
 from billing.models import Invoice, InvoiceState
 from billing.runs.billing_run import run_to_end
-from billing.settlement import invoice_credit, payments
+from billing.settlement import invoice_credit, refunds
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note
 from billing.settlement.payments import Receipt, record_payment
 from billing.settlement.wallets import grant_credit, open_wallet
@@ -117,7 +117,7 @@ def test_finalizing_a_negative_invoice_while_a_credit_note_adds_to_the_wallet(mo
     make_credit(customer, 7, now=ISSUED)
     note = draft_credit_note(paid, {paid.lines.get().pk: D(50)}, reason="billing_error", refund_to="wallet", by=None)
     below = make_draft("-20", customer=customer)
-    with lingering(monkeypatch, payments, "get_or_open_invoice_wallet") as reached:
+    with lingering(monkeypatch, refunds, "get_or_open_invoice_wallet") as reached:
         errors = one_behind_the_other(
             lambda: finalize_credit_note(note, now=ISSUED, by=None), lambda: finalize(below, now=ISSUED), reached
         )

@@ -20,7 +20,7 @@ NOT_PERSONAL = {
     "billing.invoice": {"public_id", "number", "currency", "seller"},
     "billing.invoiceline": {"public_id", "computation"},
     "billing.lateadjustment": {"public_id", "currency", "again"},
-    "billing.payment": {"public_id", "currency", "idempotency_key"},
+    "billing.payment": {"public_id", "currency", "account", "idempotency_key"},
     "billing.proofrun": {"public_id"},
     "billing.reminder": {"public_id"},
     "billing.reminderpause": {"public_id"},
