@@ -32,7 +32,9 @@ def _number(label: str, **limits: Any) -> NumberField:
 class PhaseRow(forms.Form):
     """What is agreed of one price, or of all, from a day on until another. A row without a change is left out."""
 
-    charge = forms.ChoiceField(label="Charge", required=False, widget=UnfoldAdminSelectWidget())
+    charge = forms.ChoiceField(
+        label="Charge", required=False, widget=UnfoldAdminSelectWidget(attrs={"class": "ch-medium-select"})
+    )
     percent_off = _number("Percent off", max_value=Decimal(100))
     unit_amount = _number("Amount")
     quantity = _number("Quantity", max_digits=21, decimal_places=6)

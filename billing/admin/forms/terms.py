@@ -191,7 +191,7 @@ class AddedRow(forms.Form):
     feature = forms.ModelChoiceField(
         queryset=Feature.objects.none(),
         required=False,
-        empty_label="None: a recurring fee",
+        empty_label="Recurring fee",
         widget=UnfoldAdminSelectWidget(),
     )
     unit_amount = _number("Amount")
