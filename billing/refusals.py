@@ -25,3 +25,7 @@ class CannotCredit(CannotChange):
 
 class CannotEmail(CannotChange):
     """The document can't be emailed, or not to these recipients."""
+
+
+class CannotIssue(CannotChange):
+    """The electronic invoice of the document can't be issued: something that its format requires is missing."""

@@ -1,4 +1,4 @@
-"""Kinds of phases and commitments, times of invoices, and tax treatments: for models and code without Django."""
+"""Kinds of phases, commitments and taxes, times and formats of invoices: for models and code without Django."""
 
 from config.enums import LabeledEnum
 
@@ -28,3 +28,27 @@ class TaxTreatment(LabeledEnum):
     TAXABLE = "taxable", "Taxable"
     EXEMPT = "exempt", "Exempt"
     REVERSE_CHARGE = "reverse_charge", "Reverse charge"
+
+
+class EInvoiceFormat(LabeledEnum):
+    """The electronic invoice that a customer gets beside or inside the PDF. All follow EN 16931."""
+
+    FACTUR_X = "factur_x", "Factur-X / ZUGFeRD (XML inside the PDF)"
+    XRECHNUNG = "xrechnung", "XRechnung (XML)"
+    PEPPOL = "peppol", "Peppol BIS Billing 3.0 (XML)"
+
+
+class TaxCategory(LabeledEnum):
+    """The category of VAT on an electronic invoice: UNTDID 5305, as EN 16931 limits it."""
+
+    STANDARD = "S", "Standard or reduced rate"
+    ZERO = "Z", "Zero rate"
+    EXEMPT = "E", "Exempt"
+    REVERSE_CHARGE = "AE", "Reverse charge"
+    INTRA_COMMUNITY = "K", "Intra-Community supply"
+    EXPORT = "G", "Export outside the EU"
+    OUT_OF_SCOPE = "O", "Outside the scope of VAT"
+
+
+# The categories of invoices on which no tax is charged.
+UNTAXED_CATEGORIES = tuple(category for category in TaxCategory if category != TaxCategory.STANDARD)

@@ -32,7 +32,7 @@ class CompanyProfileAdmin(OfficeAdmin):
                 )
             },
         ),
-        ("Contact", {"fields": (("email", "phone"), ("website", "site_url"))}),
+        ("Contact", {"fields": (("contact", "phone"), ("email", "website"), "site_url")}),
         ("Months", {"fields": ("timezone",)}),
         ("Retention", {"fields": ("retention_years",)}),
         (
@@ -50,6 +50,13 @@ class CompanyProfileAdmin(OfficeAdmin):
             },
         ),
         ("On invoices", {"fields": ("bank_details", "payment_terms", "footer", "explains_differences")}),
+        (
+            "Electronic invoices",
+            {
+                "fields": (("iban", "bic"), "peppol_id"),
+                "description": "Which customers get electronic invoices, and in which format, is set on their pages.",
+            },
+        ),
     )
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -21,7 +21,7 @@ from billing.admin.forms.credit_notes import FinalizeNoteForm, describe_effect
 from billing.admin.forms.payments import RefundForm
 from billing.admin.shared import CREDIT_NOTE_COLORS, link, money_cell, rounded
 from billing.explanation import page
-from billing.models import CreditNote, CreditNoteState
+from billing.models import CreditNote, CreditNoteState, EInvoice
 from billing.settlement.credit_notes import calculate_effect, finalize_credit_note, void_credit_note
 from billing.settlement.refunds import record_refund, sum_refunds
 from config.office.base import OfficeAdmin
@@ -56,7 +56,7 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
     search_fields = ("number", "public_id", "invoice__number", "customer__name", "customer__external_id")
     search_help_text = "Number, invoice number, or the customer's name or external customer ID"
     ordering = ("-pk",)
-    actions_detail = ("pdf_one", "email_one", "finalize_one", "refund_one", "void_one")
+    actions_detail = ("pdf_one", "xml_one", "email_one", "finalize_one", "refund_one", "void_one")
     export_columns = (
         ("ID", "public_id"),
         ("Number", "number"),
@@ -120,6 +120,8 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
         """Offer only what the credit note's state allows."""
         note = CreditNote.objects.filter(pk=object_id).first()
         allowed = {"pdf_one"}
+        if note is not None and EInvoice.objects.filter(credit_note=note).exists():
+            allowed.add("xml_one")
         if note is not None and note.state != CreditNoteState.VOID:
             allowed |= {"void_one", "finalize_one" if note.is_draft else "email_one"}
             if note.refund_due > sum_refunds(note):
@@ -144,6 +146,11 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
     def pdf_one(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Download the credit note as a PDF."""
         return documents.one_credit_note(request, object_id)
+
+    @action(description="XML", icon="code", permissions=["view"])
+    def xml_one(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Download the electronic credit note."""
+        return documents.credit_note_xml(request, object_id)
 
     def has_email_permission(self, request: HttpRequest, object_id: int | str | None = None) -> bool:
         return may_send(request)

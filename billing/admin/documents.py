@@ -1,4 +1,4 @@
-"""Downloads: PDFs of invoices and credit notes, and the events of a line."""
+"""Downloads: invoices and credit notes as PDF and as data, and the events of a line."""
 
 from django.contrib import messages
 from django.db.models import QuerySet
@@ -8,10 +8,15 @@ from django.shortcuts import get_object_or_404
 from billing.documents import credit_notes
 from billing.documents.archive import MOST_DOCUMENTS, stream_zip
 from billing.documents.invoices import RELATED
-from billing.documents.responses import build_credit_note_response, build_invoice_response, get_site_url
+from billing.documents.responses import (
+    build_credit_note_response,
+    build_einvoice_response,
+    build_invoice_response,
+    get_site_url,
+)
 from billing.explanation.line_events import TooManyEvents, build_event_table
 from billing.explanation.proof import NotUsage
-from billing.models import CreditNote, Invoice, InvoiceLine
+from billing.models import CreditNote, EInvoice, Invoice, InvoiceLine
 from config.office.files import file_name, table_file
 
 
@@ -25,6 +30,17 @@ def one_credit_note(request: HttpRequest, object_id: int | str) -> HttpResponse:
     return build_credit_note_response(
         get_object_or_404(CreditNote.objects.select_related(*credit_notes.RELATED), pk=object_id)
     )
+
+
+def invoice_xml(request: HttpRequest, object_id: int | str) -> HttpResponse:
+    """Return the electronic invoice of an invoice, or 404."""
+    return build_einvoice_response(get_object_or_404(EInvoice.objects.select_related("invoice"), invoice=object_id))
+
+
+def credit_note_xml(request: HttpRequest, object_id: int | str) -> HttpResponse:
+    """Return the electronic credit note of a credit note, or 404."""
+    rows = EInvoice.objects.select_related("credit_note")
+    return build_einvoice_response(get_object_or_404(rows, credit_note=object_id))
 
 
 def many_pdfs(request: HttpRequest, invoices: QuerySet[Invoice]) -> HttpResponseBase | None:

@@ -1,10 +1,10 @@
-"""HTTP responses with a document, for the admin and the API."""
+"""HTTP responses with a document, for the admin and the API: its PDF, or its data as XML."""
 
 from django.http import HttpResponse
 
 from billing.documents import credit_notes
 from billing.documents.invoices import build_file_name, render_invoice
-from billing.models import CompanyProfile, CreditNote, Invoice
+from billing.models import CompanyProfile, CreditNote, EInvoice, Invoice
 
 
 def build_invoice_response(invoice: Invoice) -> HttpResponse:
@@ -18,9 +18,14 @@ def build_credit_note_response(note: CreditNote) -> HttpResponse:
     return build_file_response(pdf, credit_notes.build_file_name(note))
 
 
-def build_file_response(pdf: bytes, name: str) -> HttpResponse:
-    """Build a response that downloads a PDF under a file name."""
-    response = HttpResponse(pdf, content_type="application/pdf")
+def build_einvoice_response(einvoice: EInvoice) -> HttpResponse:
+    """Build a response that downloads an electronic invoice as it was issued."""
+    return build_file_response(einvoice.xml.encode(), einvoice.file_name, content_type="application/xml")
+
+
+def build_file_response(content: bytes, name: str, *, content_type: str = "application/pdf") -> HttpResponse:
+    """Build a response that downloads a file, a PDF by default, under a file name."""
+    response = HttpResponse(content, content_type=content_type)
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 

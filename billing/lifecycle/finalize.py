@@ -15,6 +15,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Sum
 
+from billing.einvoices.storing import check_einvoices, store_einvoices
 from billing.emails.outbox import email_invoices
 from billing.invoicing.compute import EXPECTED_ERRORS
 from billing.invoicing.numbering import draw_numbers
@@ -53,7 +54,8 @@ def finalize(invoice: Invoice, *, now: datetime, by: User | None = None) -> Invo
     The number is the next one of the draft's series, or else of the default series. It is drawn in this transaction, so
     a failure leaves no gap. The invoice uses the prepaid credit that is available now. An invoice with nothing to pay
     becomes paid immediately. A negative total becomes credit of the customer. Negative items that people wrote can need
-    approval (`ApprovalNeeded`). Raises `CannotChange` if the invoice is void or on hold.
+    approval (`ApprovalNeeded`). Raises `CannotChange` if the invoice is void or on hold, or if the customer gets
+    electronic invoices and something is missing for them.
     """
     with transaction.atomic():
         locked = lock_invoice(invoice)
@@ -79,6 +81,7 @@ def _finalize(drafts: Sequence[Invoice], before: Snapshot, *, now: datetime, by:
         invoice.issued_at = invoice.finalized_at = now
         invoice.due_at = invoice.due_at or now + timedelta(days=net_days(invoice))
         invoice.finalized_by = by
+    check_einvoices(drafts)
     numbers = draw_numbers(SeriesUse.INVOICE, [draft.series_id for draft in drafts])
     for invoice, (series, number) in zip(drafts, numbers, strict=True):
         invoice.series, invoice.number = series, number
@@ -87,6 +90,7 @@ def _finalize(drafts: Sequence[Invoice], before: Snapshot, *, now: datetime, by:
         set_payment_state(invoice, now=now)
     with recorded(by=by):
         save_changes(drafts, before)
+    store_einvoices(drafts)
     _notify_finalized(drafts, now=now)
 
 
@@ -140,6 +144,10 @@ def billed_to(customer: Customer) -> dict[str, Any]:
         "address_postal_code",
         "address_country",
         "tax_id",
+        "einvoice_format",
+        "buyer_reference",
+        "peppol_id",
+        "untaxed_category",
     )
     return {field: value for field in fields if (value := getattr(customer, field))}
 

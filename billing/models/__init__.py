@@ -2,6 +2,7 @@ from billing.kinds import CouponScope, InvoiceKind, LineKind
 from billing.models.company import CompanyProfile
 from billing.models.coupons import Coupon, CouponApplication, CouponDuration, CouponUse
 from billing.models.credit_notes import CreditNote, CreditNoteLine, CreditNoteState, CreditReason, RefundTo
+from billing.models.einvoices import EInvoice
 from billing.models.emails import Email, EmailEvent, EmailEventKind, EmailKind, EmailState, EmailTemplate
 from billing.models.invoices import Invoice, InvoiceState
 from billing.models.late import LateAdjustment, LateCheck, LateLimit, LatePolicy, LateState
@@ -42,6 +43,7 @@ __all__ = [
     "CreditNoteLine",
     "CreditNoteState",
     "CreditReason",
+    "EInvoice",
     "Email",
     "EmailEvent",
     "EmailEventKind",

@@ -8,16 +8,24 @@ from zoneinfo import ZoneInfo
 from auditlog.registry import auditlog
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models, transaction
 from django.db.models import Q
+from stdnum import iban
 
 from config.audit import recorded
 from config.db import AmountField, Stamped
-from customers.validators import validate_timezone
+from customers.validators import validate_electronic_address, validate_timezone
 
 ONLY = 1
 LEAST_YEARS, DEFAULT_YEARS, MOST_YEARS = 1, 10, 100  # for which documents are kept
+
+
+def validate_iban(value: str) -> None:
+    """Validate an IBAN with its check digits. It has no spaces."""
+    if not iban.is_valid(value) or value != iban.compact(value):
+        raise ValidationError("This isn't a valid IBAN. Enter it without spaces, for example DE02120300000000202051.")
 
 
 class CompanyProfile(Stamped):
@@ -49,6 +57,41 @@ class CompanyProfile(Stamped):
     email = models.EmailField(blank=True)
     phone = models.CharField(max_length=64, blank=True)
     website = models.CharField(max_length=255, blank=True)
+    contact = models.CharField(
+        "contact person",
+        max_length=255,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Person or department for questions about invoices. XRechnung requires it.",
+    )
+    iban = models.CharField(
+        "IBAN",
+        max_length=34,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[validate_iban],
+        help_text="The account that electronic invoices ask customers to pay to.",
+    )
+    bic = models.CharField(
+        "BIC",
+        max_length=11,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[RegexValidator(r"^[A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?\Z", "Enter a BIC of 8 or 11 characters.")],
+    )
+    peppol_id = models.CharField(
+        "electronic address",
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[validate_electronic_address],
+        help_text="Your Peppol ID with its scheme, for example 9930:DE136695976. Leave blank to use the email address, "
+        "which Peppol doesn't accept.",
+    )
     bank_details = models.TextField(
         blank=True, max_length=1000, help_text="Where customers pay: bank, IBAN or account number, BIC."
     )
@@ -156,6 +199,10 @@ COPIED = (
     "email",
     "phone",
     "website",
+    "contact",
+    "iban",
+    "bic",
+    "peppol_id",
     "bank_details",
     "payment_terms",
     "footer",

@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Sum
 
+from billing.einvoices.storing import store_credit_note
 from billing.emails.outbox import email_credit_note
 from billing.invoicing.late_adjustments import release_credited
 from billing.invoicing.numbering import draw_numbers
@@ -323,8 +324,11 @@ def _save_and_apply(
     invoice: Invoice, note: CreditNote, amount: Decimal, *, now: datetime, by: User | None, reason: str = ""
 ) -> None:
     """Save a credit note and its effect on the invoice, and send the webhooks of both."""
+    note.invoice = invoice
     with recorded(by=by, reason=reason):
         note.save()
+        if note.state == CreditNoteState.FINALIZED:
+            store_credit_note(note)
         if amount:
             invoice.amount_credited += amount
             set_payment_state(invoice, now=now)
@@ -332,7 +336,6 @@ def _save_and_apply(
     notify_credit_note(WebhookEvent.CREDIT_NOTE_UPDATED, note, now=now)
     if amount:
         notify(WebhookEvent.INVOICE_PAYMENT, [invoice], now=now)
-    note.invoice = invoice
 
 
 def _find_by_key(invoice: Invoice, key: str | None) -> CreditNote | None:

@@ -28,6 +28,7 @@ OPENAPI_ENUM_NAMES: dict[str, str | list[str]] = {
     ],
     "EntitlementResetEnum": ["MONTHLY", "WEEKLY", "DAILY", "NEVER"],
     "EntitlementResetAskedEnum": ["MONTHLY", "WEEKLY", "DAILY", "NEVER", "ANNUAL", "QUARTERLY", "HALF_YEARLY"],
+    "ElectronicInvoiceFormatEnum": "customers.kinds.EInvoiceFormat.choices",
     "EmailEventEnum": "billing.models.EmailEventKind",
     "EmailKindEnum": "billing.models.EmailKind",
     "EmailStatusEnum": "billing.models.EmailState",

@@ -64,6 +64,8 @@ CUSTOMER = PersonalTable(
         "address_country": BLANK,
         "tax_id": BLANK,
         "tax_note": BLANK,
+        "buyer_reference": BLANK,
+        "peppol_id": BLANK,
         "metadata": OBJECT,
     },
     paths=("",),
@@ -178,6 +180,13 @@ KEPT = (
         {"description": WORD},
         ("credit_note__customer",),
         kept_from="credit_note__created_at",
+    ),
+    PersonalTable(
+        "billing.einvoice",
+        "Electronic invoices and credit notes",
+        {"xml": BLANK},
+        ("invoice__customer", "credit_note__customer"),
+        kept_from="created_at",
     ),
     PersonalTable(
         "billing.payment",

@@ -121,6 +121,7 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
         ("currency", FieldTextFilter),
         ("timezone", FieldTextFilter),
         ("tax_treatment", ChoicesDropdownFilter),
+        ("einvoice_format", ChoicesDropdownFilter),
         ("created_at", RangeDateTimeFilter),
     )
     search_fields = ("name", "external_id", "email", "public_id", "aliases__alias")
@@ -145,9 +146,13 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
                 )
             },
         ),
+        (
+            "Electronic invoices",
+            {"fields": (("einvoice_format", "untaxed_category"), ("buyer_reference", "peppol_id"))},
+        ),
         ("Status", {"fields": (("state", "archived_at"), ("public_id", "created_at"), "metadata")}),
     )
-    add_fieldsets = fieldsets[:4]
+    add_fieldsets = fieldsets[:5]
     readonly_fields = ("state", "archived_at", "public_id", "created_at")
     import_export_change_list_template = "admin/office/import_list.html"
     import_form_class = ImportForm

@@ -39,6 +39,10 @@ COLUMNS = {
     "address_city": "City",
     "address_state": "State or region",
     "address_country": "Country",
+    "einvoice_format": "Electronic invoice",
+    "buyer_reference": "Buyer reference",
+    "peppol_id": "Electronic address",
+    "untaxed_category": "Reason without tax",
 }
 # Exported for reading only: an import leaves these columns out.
 CALCULATED_COLUMNS: tuple[Column, ...] = (

@@ -11,6 +11,7 @@ from config.api.fields import MetadataField, MomentField, TextField
 from config.api.unknown_names import Unused
 from customers.api.commitments import CommitmentFields
 from customers.api.names import CANCELLATIONS, CYCLES, PRORATIONS, PauseMode, net_days_of
+from customers.kinds import UNTAXED_CATEGORIES, EInvoiceFormat
 from customers.models.customers import MOST_RECIPIENTS
 
 Invalid = serializers.ValidationError
@@ -19,6 +20,7 @@ COLUMNS = (
     *("name", "email", "email_to", "email_cc", "receives_email"),
     *("contact", "timezone", "tax_treatment", "tax_note", "metadata"),
     *("address_line1", "address_line2", "address_city", "address_state", "address_postal_code", "address_country"),
+    *("tax_id", "einvoice_format", "buyer_reference", "peppol_id", "untaxed_category"),
 )
 SEPARATE = (
     "Every subscription has its own invoices. Use parent_customer_id of its customer to have them paid by another."
@@ -60,6 +62,18 @@ class CustomerChange(serializers.Serializer[Any]):
     address_state = TextField()
     address_postal_code = TextField(32)
     address_country = serializers.RegexField(r"^[A-Za-z]{2}\Z", required=False, allow_blank=True)
+    tax_id = TextField(64, help_text="Electronic invoices need the VAT ID, for example BE0428759497.")
+    einvoice_format = serializers.ChoiceField(
+        EInvoiceFormat.choices, required=False, allow_blank=True, help_text="Leave empty for PDF only."
+    )
+    buyer_reference = TextField(64, help_text="What the customer assigns invoices by, for example the Leitweg-ID.")
+    peppol_id = TextField(64, help_text="The address of electronic invoices, with its scheme: 0208:0428759497.")
+    untaxed_category = serializers.ChoiceField(
+        [(category.value, category.label) for category in UNTAXED_CATEGORIES],
+        required=False,
+        allow_blank=True,
+        help_text="The category of VAT on electronic invoices without tax.",
+    )
     parent_customer_id = TextField(
         64,
         allow_null=True,

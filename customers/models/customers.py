@@ -14,8 +14,8 @@ from django.db.models import Q
 from django.urls import reverse
 
 from config.db import CurrencyField, PublicIdField, Stamped, protect_unless_erasing
-from customers.kinds import TaxTreatment
-from customers.validators import validate_timezone
+from customers.kinds import UNTAXED_CATEGORIES, EInvoiceFormat, TaxTreatment
+from customers.validators import validate_electronic_address, validate_timezone
 
 MOST_RECIPIENTS = 10
 
@@ -113,6 +113,42 @@ class Customer(Stamped):
     )
     net_days = models.PositiveIntegerField(
         null=True, blank=True, help_text="Days to pay an invoice. Leave blank to use the company's payment terms."
+    )
+    einvoice_format = models.CharField(
+        "electronic invoice",
+        max_length=16,
+        choices=EInvoiceFormat.choices,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Also issue invoices and credit notes as data that software can read. Leave blank for PDF only.",
+    )
+    buyer_reference = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What the customer assigns electronic invoices by. For German authorities, the Leitweg-ID.",
+    )
+    peppol_id = models.CharField(
+        "electronic address",
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[validate_electronic_address],
+        help_text="Peppol ID or other address of electronic invoices, with its scheme, for example 0208:0123456749. "
+        "Leave blank to use the email address, which Peppol doesn't accept.",
+    )
+    untaxed_category = models.CharField(
+        "reason without tax",
+        max_length=2,
+        choices=[(category.value, category.label) for category in UNTAXED_CATEGORIES],
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The category of VAT on electronic invoices without tax. Leave blank to derive it from the tax "
+        "treatment.",
     )
     metadata = models.JSONField(default=dict, blank=True)
 

@@ -17,7 +17,7 @@ from billing.admin.forms.invoices import FinalizeForm, VoidForm
 from billing.admin.forms.payments import DifferenceForm, PaymentForm
 from billing.admin.reminders.forms import PauseForm
 from billing.lifecycle import finalize, recompute, review, void
-from billing.models import Invoice, InvoiceKind, InvoiceState, SurplusUse
+from billing.models import EInvoice, Invoice, InvoiceKind, InvoiceState, SurplusUse
 from billing.money import format_amount
 from billing.reminders.pausing import pause_reminders
 from billing.settlement.credit_notes import calculate_creditable_amount
@@ -30,11 +30,12 @@ def allowed_actions(invoice: Invoice) -> set[str]:
     """Return the names of the actions that the invoice's state allows."""
     if invoice.is_draft:
         return {"pdf_one"} | _draft_actions(invoice)
+    actions = {"pdf_one", "xml_one"} if EInvoice.objects.filter(invoice=invoice).exists() else {"pdf_one"}
     if invoice.state == InvoiceState.VOID:
         is_replaced = Invoice.objects.filter(replaces=invoice).exists()
-        actions = {"pdf_one"} if is_replaced else {"pdf_one", "reissue_one"}
+        actions |= set() if is_replaced else {"reissue_one"}
     else:
-        actions = {"pdf_one"} | _finalized_actions(invoice)
+        actions |= _finalized_actions(invoice)
     # Only the invoices of subscriptions can be calculated again.
     return actions if invoice.subscription_id is not None else actions - {"reissue_one"}
 
@@ -108,6 +109,11 @@ class InvoiceActions:
     def pdf_one(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Download the invoice as a PDF."""
         return documents.one_pdf(request, object_id)
+
+    @action(description="XML", icon="code", permissions=["view"])
+    def xml_one(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Download the electronic invoice."""
+        return documents.invoice_xml(request, object_id)
 
     @action(
         description="Finalize",

@@ -130,7 +130,8 @@ class InvoiceAdmin(WrittenBySystem, InvoiceActions, InvoiceExport, BaseAdmin):
     actions = ("finalize_selected", "email_selected", "pdf_selected")
     actions_list = ("new_one_off",)
     actions_detail = (
-        *("pdf_one", "email_one", "finalize_one", "recompute_one", "pay_one", "settle_one", "credit_one", "edit_one"),
+        *("pdf_one", "xml_one", "email_one", "finalize_one", "recompute_one", "pay_one", "settle_one", "credit_one"),
+        "edit_one",
         *("hold_one", "pause_reminders_one", "release_one", "reissue_one", "void_one", "delete_draft_one"),
     )
 

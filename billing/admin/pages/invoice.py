@@ -9,6 +9,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
 from billing.admin import documents
+from billing.admin.customer_einvoices import list_links
 from billing.admin.pages.late_adjustment import corrections_of
 from billing.admin.shared import CREDIT_NOTE_COLORS
 from billing.explanation import page
@@ -103,6 +104,7 @@ def page_context(invoice: Invoice, *, now: datetime) -> dict[str, Any]:
         "changes": page.list_history(invoice),
         "written_by": page.find_author(invoice),
         "corrected_by": corrections_of(invoice),
+        "einvoice_problems": list_links(invoice),
         "replaced_by": Invoice.objects.filter(replaces=invoice).first(),
         "upcoming_url": upcoming_url,
     }

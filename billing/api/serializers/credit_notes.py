@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from billing.api.fields import ComputedMoney, MoneyField, amount_field
 from billing.api.names import CREDIT_NOTE_STATES, CREDIT_REASONS
+from billing.api.serializers.einvoices import EInvoiceOut
 from billing.models import CreditNote, CreditNoteLine, RefundTo
 from billing.settlement.credit_notes import calculate_effect
 from config.api.contract import ContractRecord
@@ -90,6 +91,9 @@ class CreditNoteOut(ContractRecord):
     refund_amount = ComputedMoney(help_text="The part to refund. On a draft, the currently expected amount.")
     refund_to = serializers.ChoiceField(RefundTo.choices)
     line_items = CreditLineOut(source="lines", many=True)
+    einvoice = EInvoiceOut(
+        default=None, allow_null=True, help_text="Download the XML with GET /v1/creditnotes/{credit_note_id}/einvoice."
+    )
     metadata = MetadataField()
     idempotency_key = serializers.CharField(allow_null=True)
     void_reason = BlankAsNullField()
@@ -111,5 +115,6 @@ class CreditNoteOut(ContractRecord):
 def credit_notes() -> QuerySet[CreditNote]:
     """Load credit notes as `CreditNoteOut` needs them, newest first."""
     lines = CreditNoteLine.objects.select_related("invoice_line").order_by("position")
-    rows = CreditNote.objects.select_related("invoice__subscription", "customer").order_by("-pk")
+    related = ("invoice__subscription", "customer", "einvoice")
+    rows = CreditNote.objects.select_related(*related).defer("einvoice__xml").order_by("-pk")
     return rows.prefetch_related(Prefetch("lines", lines))

@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from billing.api.fields import ComputedMoney, MoneyField
 from billing.api.names import INVOICE_STATUSES, PAYMENT_STATUSES, REASONS, TYPES, status_in, type_of
+from billing.api.serializers.einvoices import EInvoiceOut
 from billing.api.serializers.invoice_adjustments import (
     EXEMPTIONS,
     AppliedCouponOut,
@@ -51,7 +52,8 @@ def invoice_headers() -> QuerySet[Invoice]:
     received = Payment.objects.filter(Q(source=None) | Q(reverses=F("source")), invoice=OuterRef("pk"))
     overpaid = received.exclude(surplus=0).order_by().values("invoice").annotate(sum=Sum("surplus")).values("sum")
     headers: QuerySet[Invoice] = Invoice.objects.annotate(overpaid=Subquery(overpaid))
-    return headers.select_related("customer", "subscription__customer", "replaced_by").order_by("-pk")
+    related = ("customer", "subscription__customer", "replaced_by", "einvoice")
+    return headers.select_related(*related).defer("einvoice__xml").order_by("-pk")
 
 
 def invoices() -> QuerySet[Invoice]:
@@ -185,6 +187,9 @@ class InvoiceOut(ContractRecord):
     hold_reason = BlankAsNullField()
     last_computed_at = serializers.DateTimeField(source="computed_at", allow_null=True)
     idempotency_key = serializers.CharField(source="external_reference", allow_null=True)
+    einvoice = EInvoiceOut(
+        default=None, allow_null=True, help_text="Download the XML with GET /v1/invoices/{invoice_id}/einvoice."
+    )
     metadata = MetadataField()
     status = ConstantField("published")
     line_items = LineOut(source="charges", many=True, help_text="The charges, which add up to the subtotal.")

@@ -17,6 +17,7 @@ NOT_PERSONAL = {
     "billing.couponapplication": {"public_id"},
     "billing.creditgrant": {"public_id"},
     "billing.email": {"public_id", "currency", "provider_id", "attachment_name", "attachment_sha256"},
+    "billing.einvoice": {"sha256"},
     "billing.invoice": {"public_id", "number", "currency", "seller"},
     "billing.invoiceline": {"public_id", "computation"},
     "billing.lateadjustment": {"public_id", "currency", "again"},
