@@ -35,13 +35,14 @@ help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 # Installs again only if a lock changed. A virtual environment whose interpreter is gone is created again. Of the packages
-# in RULES only files are used, the official rules of electronic invoices, so they come without their dependencies.
+# in RULES only files are used, the official rules of electronic invoices, so they get a folder of their own.
 $(READY): $(LOCK) $(RULES)
 	@$(make_venv); \
 	if ! $(PYTHON) -m pip --version >/dev/null 2>&1; then $(PYTHON) -m ensurepip -q; fi; \
 	echo "Installing the packages in $(LOCK) (once)"; \
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK); \
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(RULES); \
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --upgrade \
+		--target $(VENV)/rules -r $(RULES); \
 	touch $(READY)
 
 .PHONY: setup

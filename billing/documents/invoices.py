@@ -15,15 +15,25 @@ from billing.explanation import page
 from billing.explanation.comparison.invoices import compare_invoices, previous_invoice
 from billing.explanation.page import CREDITED, PAID, PREPAID
 from billing.lifecycle.finalize import billed_to
-from billing.models import CreditNoteState, EntryKind, Invoice, InvoiceLine, InvoiceState, LineKind
+from billing.models import (
+    CreditNote,
+    CreditNoteState,
+    EInvoice,
+    EntryKind,
+    Invoice,
+    InvoiceLine,
+    InvoiceState,
+    LineKind,
+)
 from billing.models.company import seller
 from billing.money import format_amount
 from billing.wording import at_price, dates, day
+from customers.kinds import EInvoiceFormat
 from customers.periods import INSTANT, Period, local_date
 
 COLUMNS = ("Description", "Quantity", "Free", "Charged", "Unit price", "Amount")
 STAMPS = {InvoiceState.DRAFT: "DRAFT", InvoiceState.VOID: "VOID"}
-RELATED = ("customer", "subscription__customer", "replaces", "replaced_by")
+RELATED = ("customer", "subscription__customer", "replaces", "replaced_by", "einvoice")
 PARTS = ("lines__feature", "payments", "credit_notes", "credit_entries__grant")
 
 
@@ -65,8 +75,15 @@ def build_invoice_document(
         totals=_build_totals(invoice),
         closing=[*_explain_difference(invoice, company), *_list_payment_details(invoice, company)],
         link=f"{site_url.rstrip('/')}{invoice.get_absolute_url()}" if site_url else "",
+        data=data_to_attach(invoice),
         foot=_build_footer(invoice, company),
     )
+
+
+def data_to_attach(document: Invoice | CreditNote) -> str:
+    """Return the XML that the document's PDF contains: that of Factur-X. Other formats have files of their own."""
+    einvoice: EInvoice | None = getattr(document, "einvoice", None)
+    return einvoice.xml if einvoice is not None and einvoice.format == EInvoiceFormat.FACTUR_X else ""
 
 
 def _summarize(invoice: Invoice) -> list[tuple[str, str]]:

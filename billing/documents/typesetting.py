@@ -16,6 +16,8 @@ from typing import Any
 import orjson
 import typst
 
+from billing.documents.factur_x import mark_as_factur_x
+
 TEMPLATE = Path(__file__).with_name("document.typ")
 FONT_PACKAGES = (
     "justmytype_western_core",
@@ -47,7 +49,7 @@ def typeset(document: Mapping[str, Any], *, made_at: datetime) -> bytes:
 
 def _compile(document: Mapping[str, Any], made_at: datetime, *, is_standard: bool = True) -> bytes:
     """Compile a PDF for archives (PDF/A-3, which can hold an electronic invoice) and screen readers (PDF/UA)."""
-    return typst.compile(
+    pdf = typst.compile(
         _read_template(),
         format="pdf",
         pdf_standards=["a-3a", "ua-1"] if is_standard else None,
@@ -55,6 +57,7 @@ def _compile(document: Mapping[str, Any], made_at: datetime, *, is_standard: boo
         sys_inputs={"document": orjson.dumps(document).decode()},
         timestamp=int(made_at.timestamp()),
     )
+    return mark_as_factur_x(pdf) if is_standard and document["data"] else pdf
 
 
 def list_fonts(country: str) -> list[str]:

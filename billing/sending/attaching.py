@@ -1,4 +1,4 @@
-"""The PDF of an email, made when the email is sent."""
+"""The files of an email: the PDF of its document, made when the email is sent, and its electronic invoice."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,9 @@ from billing.models import (
     CompanyProfile,
     CreditNote,
     CreditNoteState,
+    EInvoice,
     Email,
+    EmailKind,
     Invoice,
     InvoiceState,
     Payment,
@@ -21,6 +23,7 @@ from billing.models.emails import REMINDER_KINDS
 from billing.refusals import CannotEmail
 from billing.statements import formats
 from billing.statements.statement import build_statement
+from customers.kinds import EInvoiceFormat
 from customers.periods import local_date
 
 
@@ -30,6 +33,7 @@ class Attachment:
 
     name: str
     content: bytes
+    content_type: str = "application/pdf"
 
 
 def check_sendable(email: Email, *, now: datetime) -> None:
@@ -56,6 +60,22 @@ def check_not_paused(invoice: Invoice, *, now: datetime) -> None:
     pause = ReminderPause.objects.of_invoice(invoice).in_force(today).first()
     if pause is not None:
         raise CannotEmail(f"Reminders are paused ({pause.get_kind_display().lower()}).")
+
+
+def make_attachments(email: Email) -> list[Attachment]:
+    """Make the files of an email: the PDF, then the electronic invoice, if that isn't part of the PDF."""
+    pdf, einvoice = make_attachment(email), find_einvoice(email)
+    if pdf is None or einvoice is None:
+        return [pdf] if pdf is not None else []
+    return [pdf, Attachment(einvoice.file_name, einvoice.xml.encode(), "application/xml")]
+
+
+def find_einvoice(email: Email) -> EInvoice | None:
+    """Return the electronic invoice that is a file of its own. Receipts and reminders have none: it came before."""
+    if email.kind not in (EmailKind.INVOICE, EmailKind.CREDIT_NOTE):
+        return None
+    rows = EInvoice.objects.filter(invoice=email.invoice_id, credit_note=email.credit_note_id).exclude(xml="")
+    return rows.exclude(format=EInvoiceFormat.FACTUR_X).select_related("invoice", "credit_note").first()
 
 
 def make_attachment(email: Email) -> Attachment | None:

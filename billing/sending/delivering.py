@@ -7,7 +7,7 @@ next run marks it as unconfirmed, and a person decides whether to send it again.
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from email.utils import parseaddr
 from typing import Any
@@ -21,7 +21,7 @@ from billing.models import CompanyProfile, Email, EmailEvent, EmailEventKind, Em
 from billing.models.emails import LONGEST_DETAIL
 from billing.notifications import notify_email
 from billing.refusals import CannotEmail
-from billing.sending.attaching import Attachment, check_sendable, make_attachment
+from billing.sending.attaching import Attachment, check_sendable, make_attachments
 from billing.sending.bounces import record_event
 from billing.sending.outcomes import ERRORS, Failure, describe, judge
 from config.refusals import Refused
@@ -96,7 +96,7 @@ def _send(email: Email, connection: BaseEmailBackend, at: datetime) -> bool:
     Email.objects.filter(pk=email.pk, state=EmailState.PENDING).update(next_try_at=at + MINUTE)
     try:
         check_sendable(email, now=at)
-        attachment = make_attachment(email)
+        attachments = make_attachments(email)
     except CannotEmail as refusal:
         _record_failure(email, Failure(EmailState.SKIPPED, str(refusal)), now=at)
         return True
@@ -108,13 +108,13 @@ def _send(email: Email, connection: BaseEmailBackend, at: datetime) -> bool:
     except ERRORS as error:
         _record_failure(email, Failure(EmailState.PENDING, describe(error)), now=at)
         return False
-    return _hand_over(email, attachment, connection, at)
+    return _hand_over(email, attachments, connection, at)
 
 
-def _hand_over(email: Email, attachment: Attachment | None, connection: BaseEmailBackend, at: datetime) -> bool:
-    message = build_message(email, attachment, connection)
+def _hand_over(email: Email, attachments: Sequence[Attachment], connection: BaseEmailBackend, at: datetime) -> bool:
+    message = build_message(email, attachments, connection)
     marked = Email.objects.filter(pk=email.pk, state=EmailState.PENDING).update(
-        state=EmailState.SENDING, next_try_at=None, began_at=at, tries=email.tries + 1, **_facts(attachment)
+        state=EmailState.SENDING, next_try_at=None, began_at=at, tries=email.tries + 1, **_facts(attachments)
     )
     if not marked:
         return True
@@ -129,7 +129,9 @@ def _hand_over(email: Email, attachment: Attachment | None, connection: BaseEmai
     return True
 
 
-def build_message(email: Email, attachment: Attachment | None, connection: BaseEmailBackend) -> EmailMultiAlternatives:
+def build_message(
+    email: Email, attachments: Sequence[Attachment], connection: BaseEmailBackend
+) -> EmailMultiAlternatives:
     """Build the message. Its Message-ID is the email's own, by which mail servers can notice a repetition."""
     company = CompanyProfile.current()
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
@@ -143,14 +145,16 @@ def build_message(email: Email, attachment: Attachment | None, connection: BaseE
         connection=connection,
     )
     message.attach_alternative(email.html, "text/html")
-    if attachment is not None:
-        message.attach(attachment.name, attachment.content, "application/pdf")
+    for attachment in attachments:
+        message.attach(attachment.name, attachment.content, attachment.content_type)
     return message
 
 
-def _facts(attachment: Attachment | None) -> dict[str, Any]:
-    if attachment is None:
+def _facts(attachments: Sequence[Attachment]) -> dict[str, Any]:
+    """Describe the PDF. The electronic invoice never changes, so it can be looked up."""
+    if not attachments:
         return {}
+    attachment = attachments[0]
     digest = hashlib.sha256(attachment.content).hexdigest()
     size = len(attachment.content)
     return {"attachment_name": attachment.name, "attachment_size": size, "attachment_sha256": digest}

@@ -22,7 +22,7 @@ from billing.emails.outbox import mark_handled
 from billing.models import Email, EmailEvent, EmailKind, EmailState
 from billing.models.emails import PROBLEM_STATES
 from billing.refusals import CannotEmail
-from billing.sending.attaching import make_attachment
+from billing.sending.attaching import find_einvoice, make_attachment
 from config.office.dialogs import OptionalReasonForm, action, open_page, staff
 from config.office.readonly import LongListAdmin
 from config.office.wording import badge, code, moment
@@ -185,9 +185,9 @@ class EmailAdmin(LongListAdmin):
     def attachment_text(self, email: Email) -> str:
         if not email.attachment_name:
             return "–"
-        return (
-            f"{email.attachment_name}, {(email.attachment_size or 0) / 1024:,.1f} KB, SHA-256 {email.attachment_sha256}"
-        )
+        size, einvoice = (email.attachment_size or 0) / 1024, find_einvoice(email)
+        text = f"{email.attachment_name}, {size:,.1f} KB, SHA-256 {email.attachment_sha256}"
+        return text if einvoice is None else f"{text}; {einvoice.file_name}, SHA-256 {einvoice.sha256}"
 
     @display(description="Sent")
     def sent(self, email: Email) -> str:

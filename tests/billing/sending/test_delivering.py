@@ -11,12 +11,15 @@ import pytest
 
 from billing.emails.composing import about_invoice
 from billing.emails.outbox import queue_email
+from billing.lifecycle.finalize import finalize
 from billing.lifecycle.void import void
-from billing.models import Email, EmailEvent
+from billing.models import CompanyProfile, Email, EmailEvent
 from billing.sending.delivering import TRIES, deliver_due
 from config.webhooks.models import WebhookEndpoint, WebhookMessage
 from customers.models import Customer
-from tests.billing.invoices import later, make_finalized
+from tests.billing.einvoices.examples import SELLER
+from tests.billing.einvoices.test_storing import make_buyer, make_draft
+from tests.billing.invoices import ISSUED, later, make_finalized
 from tests.billing.sending.mail_server import MailServer, mail_server
 from tests.web_server import database_url
 
@@ -187,3 +190,14 @@ def test_a_process_that_is_killed_while_sending_sends_nothing_twice(
     deliver_due(now=NOW + timedelta(minutes=5))
     assert len(server.received) == taken_later
     assert reload(email).state == ("sent" if state == "pending" else "unconfirmed")
+
+
+def test_an_electronic_invoice_is_a_second_file(server: MailServer):
+    CompanyProfile.objects.create(**SELLER)
+    invoice = finalize(make_draft(make_buyer("peppol")), now=ISSUED)
+    queue_email(about_invoice(invoice), now=NOW, by=None)
+    assert deliver_due(now=NOW) == 1
+    [(_, message)] = server.received
+    files = {file.get_filename(): file.get_payload(decode=True) for file in message.iter_attachments()}
+    assert list(files) == [f"{invoice.number}.pdf", f"{invoice.number}.xml"]
+    assert files[f"{invoice.number}.xml"] == invoice.einvoice.xml.encode()
