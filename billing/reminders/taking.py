@@ -1,6 +1,7 @@
 """Take the steps that are due: queue the email, draft the late fee, pause the subscription, add a task, once each."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
@@ -10,6 +11,7 @@ from django.db.models import Min
 
 from billing.emails.composing import Topic, about_reminder
 from billing.emails.outbox import queue_reminder
+from billing.isolation import isolate
 from billing.models import (
     CompanyProfile,
     Email,
@@ -32,6 +34,8 @@ from customers.models import Subscription
 from customers.periods import local_date
 from customers.subscriptions.change import pause
 
+log = logging.getLogger(__name__)
+
 SENT_FROM_HOUR = 8  # of the company's day: customers shouldn't get reminders at night
 LONGEST_NOTE = 500
 
@@ -39,13 +43,26 @@ LONGEST_NOTE = 500
 def take_due_steps(*, now: datetime) -> Iterator[int]:
     """Take the steps that are due today, each in a transaction, from eight in the morning; yield 1 for each.
 
-    Safe to repeat, to kill at any time, and to run concurrently.
+    Safe to repeat, to kill at any time, and to run concurrently. An unexpected error is raised after the other invoices
+    had their turn, and the schedule tries again.
     """
     if now.astimezone(ZoneInfo(CompanyProfile.current().timezone)).hour < SENT_FROM_HOUR:
         return
     today = company_day(now)
+    errors: list[Exception] = []
+
+    def take(invoices: Sequence[Invoice]) -> int:
+        return sum(take_step(invoice, today=today, now=now) is not None for invoice in invoices)
+
+    def note(invoice: Invoice, error: Exception) -> int:
+        log.error("The reminder of invoice %s failed", invoice.public_id, exc_info=error)
+        errors.append(error)
+        return 0
+
     for planned in plan_reminders(today):
-        yield int(take_step(planned.invoice, today=today, now=now) is not None)
+        yield sum(isolate([planned.invoice], take, note))
+    if errors:
+        raise errors[0]
 
 
 def take_step(invoice: Invoice, *, today: date, now: datetime) -> Reminder | None:

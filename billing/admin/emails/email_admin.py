@@ -95,7 +95,7 @@ class EventsInline(TabularInline):
 class EmailAdmin(LongListAdmin):
     """Emails to customers, newest first. They are written by the system; staff send documents again."""
 
-    list_display = ("created", "customer_name", "show_kind", "subject", "recipients", "state_badge")
+    list_display = ("created", "customer_name", "show_kind", "show_subject", "recipients", "state_badge")
     list_display_links = ("created",)
     list_select_related = ("customer",)
     list_filter = (
@@ -151,6 +151,10 @@ class EmailAdmin(LongListAdmin):
     def show_kind(self, email: Email) -> str:
         return email.get_kind_display()
 
+    @display(description="Subject")
+    def show_subject(self, email: Email) -> SafeString:
+        return format_html('<span class="ch-subject">{}</span>', email.subject)
+
     @display(description="To")
     def recipients(self, email: Email) -> SafeString:
         return format_html('<span class="ch-wrap">{}</span>', ", ".join(email.to) or "–")
@@ -175,6 +179,10 @@ class EmailAdmin(LongListAdmin):
     def document_link(self, email: Email) -> SafeString | str:
         if email.kind == EmailKind.STATEMENT:
             return f"Statement from {email.first_day} to {email.last_day}"
+        if email.first_day is not None:
+            return format_html(
+                "{}, with a statement from {} to {}", link(email.document), email.first_day, email.last_day
+            )
         return link(email.document)
 
     @display(description="Text")

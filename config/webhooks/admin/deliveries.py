@@ -32,6 +32,7 @@ OBJECTS = {
     "refund": "billing.Payment",
     "credit_note": "billing.CreditNote",
     "email": "billing.Email",
+    "reminder": "billing.Reminder",
     "wallet.transaction": "billing.WalletEntry",
     "wallet": "billing.Wallet",
     "customer": "customers.Customer",

@@ -41,6 +41,7 @@ SUBJECTS = {
     "refund": "Payments and refunds",
     "credit_note": "Credit notes",
     "email": "Emails",
+    "reminder": "Emails",
     "wallet": "Prepaid credit",
     "customer": "Customers",
     "subscription": "Subscriptions",

@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from billing.lifecycle.finalize import finalize
 from billing.models import CompanyProfile, Email, Invoice, PauseKind, Reminder, ReminderPause
 from billing.refusals import CannotChange
+from billing.reminders import taking
 from billing.reminders.pausing import end_pause, pause_reminders
 from billing.reminders.planning import plan_reminders, plan_tomorrow
 from billing.reminders.schedules import assign_schedule
@@ -242,6 +243,24 @@ def test_a_fee_and_interest_become_a_draft_that_names_its_invoice():
     finalize(fee, now=on(11, 8))
     remind(12, 31)
     assert not Invoice.objects.filter(late_fee_of__invoice=fee).exists()
+
+
+def test_an_unexpected_error_stops_no_other_reminder(monkeypatch):
+    make_schedule()
+    failing, others = make_unpaid("100"), [make_unpaid("200"), make_unpaid("300")]
+    notify = taking.notify_reminder
+
+    def fail(event, reminder, **rest):
+        if reminder.invoice == failing:
+            raise RuntimeError("disk full")
+        notify(event, reminder, **rest)
+
+    monkeypatch.setattr(taking, "notify_reminder", fail)
+    with pytest.raises(RuntimeError, match="disk full"):
+        remind(11, 8)
+    assert [taken(invoice) for invoice in (failing, *others)] == [[], [7], [7]]
+    monkeypatch.undo()
+    assert remind(11, 8) == 1
 
 
 def test_a_fee_is_charged_in_its_own_currency_only():
