@@ -162,11 +162,11 @@ class CustomerSchedule(ApiView):
         body=CustomerScheduleIn,
         answers={200: CustomerScheduleOut},
         errors=(400, 404),
-        example={"schedule_id": None},
+        example={"reminder_schedule_id": None},
         description="Null returns to the default.",
     )
     def put(self, request: Request, customer_id: str) -> Response:
-        customer, schedule_id = customer_of(customer_id), read_body(request, CustomerScheduleIn)["schedule_id"]
+        customer, schedule_id = customer_of(customer_id), read_body(request, CustomerScheduleIn)["reminder_schedule_id"]
         assign_schedule(customer, schedule_by_id(schedule_id) if schedule_id else None, by=None)
         return _answer(customer)
 
@@ -175,7 +175,7 @@ def _answer(customer: Customer) -> Response:
     schedule = schedule_of(customer)
     body = {
         "customer_id": customer.public_id,
-        "schedule_id": schedule.public_id if schedule else None,
+        "reminder_schedule_id": schedule.public_id if schedule else None,
         "is_default": not ReminderSchedule.objects.filter(assignments__customer=customer).exists(),
     }
     return Response(CustomerScheduleOut(body).data)

@@ -158,7 +158,7 @@ def make_sample_company(api: Api) -> SampleIds:
     pause = {"customer_id": customer["id"], "kind": "dispute", "reason": "Wrong hours"}
     reminder_pause = api.post("reminder-pauses", pause, 201)
     reminder_schedule = api.post("reminder-schedules", {"name": "Usual"}, 201)
-    api.put(f"customers/{customer['id']}/reminder-schedule", {"schedule_id": reminder_schedule["id"]})
+    api.put(f"customers/{customer['id']}/reminder-schedule", {"reminder_schedule_id": reminder_schedule["id"]})
     reminder = Reminder.objects.create(
         invoice=Invoice.objects.get(public_id=invoice["id"]),
         schedule=ReminderSchedule.objects.get(),

@@ -133,7 +133,7 @@ class ReminderOut(serializers.Serializer[Any]):
     id = serializers.CharField(source="public_id")
     invoice_id = serializers.CharField(source="invoice.public_id")
     customer_id = serializers.CharField(source="invoice.customer.public_id")
-    schedule_id = serializers.CharField(source="schedule.public_id", allow_null=True)
+    reminder_schedule_id = serializers.CharField(source="schedule.public_id", allow_null=True)
     days = serializers.IntegerField(help_text="After the due date; negative: before it.")
     date = serializers.DateField(source="taken_on", help_text="The day in the company's time zone.")
     amount = MoneyField(currency="invoice.currency", help_text="What was left to pay.")
@@ -154,7 +154,7 @@ class PlannedReminderOut(serializers.Serializer[Any]):
     invoice_id = serializers.CharField(source="invoice.public_id")
     invoice_number = serializers.CharField(source="invoice.number")
     customer_id = serializers.CharField(source="invoice.customer.public_id")
-    schedule_id = serializers.CharField(source="schedule.public_id")
+    reminder_schedule_id = serializers.CharField(source="schedule.public_id")
     days = serializers.IntegerField(source="step.days")
     email = BlankAsNullField(source="step.email")
     due_date = serializers.DateField(source="due_on")
@@ -217,12 +217,12 @@ class ReminderPauseOut(serializers.Serializer[Any]):
 class CustomerScheduleIn(serializers.Serializer[Any]):
     """The schedule of a customer; null returns to the default."""
 
-    schedule_id = serializers.CharField(max_length=40, allow_null=True)
+    reminder_schedule_id = serializers.CharField(max_length=40, allow_null=True)
 
 
 class CustomerScheduleOut(serializers.Serializer[Any]):
     """The schedule that applies to a customer; null if there is no default either."""
 
     customer_id = serializers.CharField()
-    schedule_id = serializers.CharField(allow_null=True)
+    reminder_schedule_id = serializers.CharField(allow_null=True)
     is_default = serializers.BooleanField(help_text="Whether the customer has no schedule of its own.")

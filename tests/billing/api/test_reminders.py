@@ -27,10 +27,10 @@ def test_a_schedule_is_created_replaced_assigned_and_deleted(api):
     assert not ReminderSchedule.objects.get(name="Usual").is_default
     customer = make_customer()
     address = f"customers/{customer.public_id}/reminder-schedule"
-    assert api.get(address)["schedule_id"] == strict["id"]
-    assert api.put(address, {"schedule_id": usual["id"]})["is_default"] is False
+    assert api.get(address)["reminder_schedule_id"] == strict["id"]
+    assert api.put(address, {"reminder_schedule_id": usual["id"]})["is_default"] is False
     assert "1 customer has this schedule" in api.delete(f"reminder-schedules/{usual['id']}", status=400)["message"]
-    api.put(address, {"schedule_id": None})
+    api.put(address, {"reminder_schedule_id": None})
     api.delete(f"reminder-schedules/{usual['id']}", status=204)
     changed = api.put(f"reminder-schedules/{strict['id']}", {"name": "Strict", "steps": STEPS[:1]})
     assert [step["days"] for step in changed["steps"]] == [7]

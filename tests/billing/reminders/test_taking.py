@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 
 from billing.lifecycle.finalize import finalize
 from billing.models import CompanyProfile, Email, Invoice, PauseKind, Reminder, ReminderPause
+from billing.notifications import notify_reminder
 from billing.refusals import CannotChange
 from billing.reminders import taking
 from billing.reminders.pausing import end_pause, pause_reminders
@@ -248,7 +249,7 @@ def test_a_fee_and_interest_become_a_draft_that_names_its_invoice():
 def test_an_unexpected_error_stops_no_other_reminder(monkeypatch):
     make_schedule()
     failing, others = make_unpaid("100"), [make_unpaid("200"), make_unpaid("300")]
-    notify = taking.notify_reminder
+    notify = notify_reminder
 
     def fail(event, reminder, **rest):
         if reminder.invoice == failing:
