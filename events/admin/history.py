@@ -1,5 +1,6 @@
 """Settings → Sealed events: the parts in which settled events are kept."""
 
+from datetime import UTC
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -8,6 +9,7 @@ from django.contrib import admin
 from django.db.models import Count, Sum
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
@@ -29,10 +31,10 @@ class SealedPartAdmin(LongListAdmin):
 
     list_title = "Sealed events"
     list_before_template = "admin/events/sealedpart/summary.html"
-    list_display = ("name", "state_badge", "events", "size_text", "from_text", "until_text", "returned_text", "sealed")
-    list_display_links = ("name",)
+    list_display = ("name_text", "state_badge", "events", "size_text", "days", "sealed_text")
+    list_display_links = ("name_text",)
     fields = (
-        *("name", "state_badge", "is_late", "first_event", "last_event", "from_text", "until_text", "events"),
+        *("name", "state_badge", "is_late", "first_event", "last_event", "from_text", "until_text", "number"),
         *("size_text", "checksum", "digest", "returned_text", "planned", "published", "sealed", "removed"),
     )
     readonly_fields = fields
@@ -57,6 +59,13 @@ class SealedPartAdmin(LongListAdmin):
         sealed = SealedPart.objects.readable().aggregate(events=Sum("rows"), parts=Count("pk"), bytes=Sum("bytes"))
         return super().changelist_view(request, {"sealed": sealed, "store": _store()} | (extra_context or {}))
 
+    @display(description="Name")
+    def name_text(self, part: SealedPart) -> SafeString:
+        """Show the name on one line, and below it how many events are in the ledger again."""
+        returned = f"{part.returned:,} back in the ledger"
+        note = format_html('<div class="ch-note">{}</div>', returned) if part.returned else ""
+        return format_html('<span class="ch-mono ch-nowrap">{}</span>{}', part.name, note)
+
     @display(description="Status")
     def state_badge(self, part: SealedPart) -> SafeString:
         return badge(part.get_state_display(), VARIANTS[PartState(part.state)])
@@ -65,9 +74,21 @@ class SealedPartAdmin(LongListAdmin):
     def events(self, part: SealedPart) -> SafeString | str:
         return "–" if part.rows is None else number_cell(part.rows)
 
+    @display(description="Events")
+    def number(self, part: SealedPart) -> str:
+        return "–" if part.rows is None else f"{part.rows:,}"
+
     @display(description="Size")
     def size_text(self, part: SealedPart) -> str:
         return filesizeformat(part.bytes) if part.bytes else "–"
+
+    @display(description="Occurred (UTC)")
+    def days(self, part: SealedPart) -> SafeString | str:
+        """Show the days on which its first and its last event occurred."""
+        if part.occurred_from is None or part.occurred_until is None:
+            return "–"
+        first, last = (f"{at.astimezone(UTC):%Y-%m-%d}" for at in (part.occurred_from, part.occurred_until))
+        return format_html('<span class="ch-nowrap">{}</span>', first if first == last else f"{first} – {last}")
 
     @display(description="Occurred from (UTC)")
     def from_text(self, part: SealedPart) -> str:
@@ -77,9 +98,9 @@ class SealedPartAdmin(LongListAdmin):
     def until_text(self, part: SealedPart) -> str:
         return moment(part.occurred_until)
 
-    @display(description="Back in the ledger", formatting="price")
-    def returned_text(self, part: SealedPart) -> SafeString:
-        return number_cell(part.returned)
+    @display(description="Back in the ledger")
+    def returned_text(self, part: SealedPart) -> str:
+        return f"{part.returned:,}"
 
     @display(description="Planned (UTC)")
     def planned(self, part: SealedPart) -> str:
@@ -92,6 +113,10 @@ class SealedPartAdmin(LongListAdmin):
     @display(description="Sealed (UTC)")
     def sealed(self, part: SealedPart) -> str:
         return moment(part.sealed_at)
+
+    @display(description="Sealed (UTC)")
+    def sealed_text(self, part: SealedPart) -> str:
+        return moment(part.sealed_at, seconds=False)
 
     @display(description="Removed (UTC)")
     def removed(self, part: SealedPart) -> str:
