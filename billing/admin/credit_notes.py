@@ -120,7 +120,7 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
         """Offer only what the credit note's state allows."""
         note = CreditNote.objects.filter(pk=object_id).first()
         allowed = {"pdf_one"}
-        if note is not None and EInvoice.objects.filter(credit_note=note).exists():
+        if note is not None and EInvoice.objects.present().filter(credit_note=note).exists():
             allowed.add("xml_one")
         if note is not None and note.state != CreditNoteState.VOID:
             allowed |= {"void_one", "finalize_one" if note.is_draft else "email_one"}

@@ -34,12 +34,13 @@ def one_credit_note(request: HttpRequest, object_id: int | str) -> HttpResponse:
 
 def invoice_xml(request: HttpRequest, object_id: int | str) -> HttpResponse:
     """Return the electronic invoice of an invoice, or 404."""
-    return build_einvoice_response(get_object_or_404(EInvoice.objects.select_related("invoice"), invoice=object_id))
+    rows = EInvoice.objects.present().select_related("invoice")
+    return build_einvoice_response(get_object_or_404(rows, invoice=object_id))
 
 
 def credit_note_xml(request: HttpRequest, object_id: int | str) -> HttpResponse:
     """Return the electronic credit note of a credit note, or 404."""
-    rows = EInvoice.objects.select_related("credit_note")
+    rows = EInvoice.objects.present().select_related("credit_note")
     return build_einvoice_response(get_object_or_404(rows, credit_note=object_id))
 
 

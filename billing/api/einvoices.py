@@ -33,7 +33,7 @@ class InvoiceXml(ApiView):
         description="The XML in the customer's format. Fails (404) for drafts and for invoices that have no XML.",
     )
     def get(self, request: Request, invoice_id: str) -> HttpResponse:
-        rows = EInvoice.objects.select_related("invoice")
+        rows = EInvoice.objects.present().select_related("invoice")
         return build_einvoice_response(get_or_404(rows, "electronic invoice", invoice__public_id=invoice_id))
 
 
@@ -69,6 +69,6 @@ class CreditNoteXml(ApiView):
         description="The XML in the format of the invoice. Fails (404) for drafts and if the invoice has no XML.",
     )
     def get(self, request: Request, credit_note_id: str) -> HttpResponse:
-        rows = EInvoice.objects.select_related("credit_note")
+        rows = EInvoice.objects.present().select_related("credit_note")
         einvoice = get_or_404(rows, "electronic credit note", credit_note__public_id=credit_note_id)
         return build_einvoice_response(einvoice)

@@ -10,6 +10,7 @@ from django.db import transaction
 from billing.demo.timeline import Timeline, midnight
 from catalog.models import Plan
 from customers.accounts import save_customer
+from customers.kinds import EInvoiceFormat, TaxTreatment
 from customers.models import Alignment, Customer, Subscription
 from customers.subscriptions import cancel, change_plan, subscribe
 
@@ -101,6 +102,23 @@ CUSTOMERS = (
     DemoCustomer(ALDER, "Alder Labs BV", "NL", "Utrecht", "EUR", "Europe/Amsterdam", "", 0, 0),
 )
 PRINTED = CUSTOMERS[0]
+# Customers who get electronic invoices, one in each format. The VAT IDs are made up; their check digits are right.
+REVERSE_CHARGE = {"tax_treatment": TaxTreatment.REVERSE_CHARGE}
+ELECTRONIC: Mapping[str, Mapping[str, str]] = {
+    BRIGHTWATER: {
+        "einvoice_format": EInvoiceFormat.XRECHNUNG,
+        "buyer_reference": "BW-ACCOUNTS",
+        "address_postal_code": "10115",
+    },
+    QUAYSIDE: REVERSE_CHARGE
+    | {
+        "einvoice_format": EInvoiceFormat.PEPPOL,
+        "buyer_reference": "LEGAL-7",
+        "tax_id": "IE1234567FA",
+        "peppol_id": "9935:IE1234567FA",
+    },
+    TINTA: REVERSE_CHARGE | {"einvoice_format": EInvoiceFormat.FACTUR_X, "tax_id": "ESB12345674"},
+}
 
 
 def load_timeline(now: datetime) -> Timeline:
@@ -129,6 +147,7 @@ def _build_customer(customer: DemoCustomer, timeline: Timeline) -> Customer:
         address_city=customer.city,
         address_country=customer.country,
         metadata={MADE_ON: timeline.made_on.isoformat()},
+        **ELECTRONIC.get(customer.external_id, {}),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from billing.einvoices.credit_notes import describe_credit_note
 from billing.einvoices.invoices import describe_invoice, find_invoice_vat
 from billing.einvoices.problems import list_problems
+from billing.einvoices.taxes import Vat
 from billing.einvoices.writing import Terms, write_xml
 from billing.models import CreditNote, EInvoice, Invoice, InvoiceLine
 from billing.refusals import CannotIssue
@@ -38,9 +39,9 @@ def store_credit_note(note: CreditNote) -> None:
     """Write the electronic credit note, in the format of its invoice, if that has one."""
     invoice = note.invoice
     of_invoice = EInvoice.objects.filter(invoice=invoice).first()
-    vat = find_invoice_vat(invoice, _lines_of(invoice), invoice.billed_to)
-    if of_invoice is None or vat is None:
+    if of_invoice is None:
         return
+    vat = _find_vat(invoice, _lines_of(invoice))
     lines = list(note.lines.select_related("invoice_line").order_by("position"))
     terms = describe_credit_note(note, lines, vat, seller=invoice.seller, buyer=note.billed_to)
     _build(EInvoice(credit_note=note), of_invoice.format, terms).save()
@@ -48,10 +49,15 @@ def store_credit_note(note: CreditNote) -> None:
 
 def _describe(invoice: Invoice) -> Terms:
     lines = _lines_of(invoice)
+    vat = _find_vat(invoice, lines)
+    return describe_invoice(invoice, lines, vat, seller=invoice.seller, buyer=invoice.billed_to)
+
+
+def _find_vat(invoice: Invoice, lines: Sequence[InvoiceLine]) -> Vat:
     vat = find_invoice_vat(invoice, lines, invoice.billed_to)
     if vat is None:
         raise CannotIssue(f"The VAT of {invoice} isn't known.")
-    return describe_invoice(invoice, lines, vat, seller=invoice.seller, buyer=invoice.billed_to)
+    return vat
 
 
 def _lines_of(invoice: Invoice) -> list[InvoiceLine]:

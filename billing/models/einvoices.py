@@ -15,6 +15,12 @@ from config.db import keep_rows, protect_unless_erasing
 from customers.kinds import EInvoiceFormat
 
 
+class EInvoiceQuerySet(models.QuerySet["EInvoice"]):
+    def present(self) -> EInvoiceQuerySet:
+        """Keep those whose XML wasn't erased with the customer's personal data."""
+        return self.exclude(xml="")
+
+
 class EInvoice(models.Model):
     """The XML of one invoice or credit note. It is written when the document is finalized, and never changes."""
 
@@ -24,6 +30,8 @@ class EInvoice(models.Model):
     xml = models.TextField("XML")
     sha256 = models.CharField("SHA-256 of the XML", max_length=64)
     created_at = models.DateTimeField(db_default=Now())
+
+    objects = EInvoiceQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar = ["-pk"]

@@ -74,7 +74,7 @@ def find_einvoice(email: Email) -> EInvoice | None:
     """Return the electronic invoice that is a file of its own. Receipts and reminders have none: it came before."""
     if email.kind not in (EmailKind.INVOICE, EmailKind.CREDIT_NOTE):
         return None
-    rows = EInvoice.objects.filter(invoice=email.invoice_id, credit_note=email.credit_note_id).exclude(xml="")
+    rows = EInvoice.objects.present().filter(invoice=email.invoice_id, credit_note=email.credit_note_id)
     return rows.exclude(format=EInvoiceFormat.FACTUR_X).select_related("invoice", "credit_note").first()
 
 

@@ -30,7 +30,7 @@ def allowed_actions(invoice: Invoice) -> set[str]:
     """Return the names of the actions that the invoice's state allows."""
     if invoice.is_draft:
         return {"pdf_one"} | _draft_actions(invoice)
-    actions = {"pdf_one", "xml_one"} if EInvoice.objects.filter(invoice=invoice).exists() else {"pdf_one"}
+    actions = {"pdf_one", "xml_one"} if EInvoice.objects.present().filter(invoice=invoice).exists() else {"pdf_one"}
     if invoice.state == InvoiceState.VOID:
         is_replaced = Invoice.objects.filter(replaces=invoice).exists()
         actions |= set() if is_replaced else {"reissue_one"}
