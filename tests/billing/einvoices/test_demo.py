@@ -23,8 +23,8 @@ def test_every_electronic_invoice_of_the_demo_company_follows_the_official_rules
         amounts = {line.line.pk: line.remaining for line in lines}
         if not amounts:
             continue
-        draft = draft_credit_note(einvoice.invoice, amounts, reason="billing_error", by=None)
-        finalize_credit_note(draft, now=einvoice.invoice.finalized_at, by=None)
+        note = draft_credit_note(einvoice.invoice, amounts, reason="billing_error", by=None)
+        finalize_credit_note(note, now=einvoice.invoice.finalized_at, by=None)
     formats = {einvoice.format for einvoice in EInvoice.objects.all()}
     assert formats == set(EInvoiceFormat)
     assert EInvoice.objects.filter(invoice=None).exists()
