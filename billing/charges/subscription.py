@@ -153,7 +153,7 @@ class BilledSubscription:
     `customer_id` is the customer whose usage is charged, `payer_id` who gets the invoices: the customer or its parent.
     `invoiced` holds the fees of recent invoices. `issued` holds the kinds and period starts of recent invoices, without
     settlements. Without `conditions` only charges are calculated, and no discounts, taxes or credit. `late` holds late
-    usage of earlier periods, which the next invoice charges.
+    usage of earlier periods, which the next invoice charges. `joins_invoices` puts its invoices on joint invoices.
     """
 
     subscription_id: int
@@ -172,6 +172,7 @@ class BilledSubscription:
     conditions: Conditions | None = None
     late: list[LateItem] = field(default_factory=list)
     committed: CommitmentFacts = field(default_factory=CommitmentFacts)
+    joins_invoices: bool = False
 
     @property
     def timezone(self) -> str:

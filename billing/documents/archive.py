@@ -46,8 +46,13 @@ def stream_zip(invoice_ids: Sequence[int], *, site_url: str = "") -> Iterator[by
 
 def _stream_pieces(invoice_ids: Sequence[int], site_url: str) -> Iterator[bytes]:
     buffer, company = _WriteBuffer(), seller()
+    joint_ids: set[int] = set()
     with ZipFile(buffer, "w", ZIP_DEFLATED) as archive:
         for invoice in _load_invoices(invoice_ids):
+            if invoice.joint_id in joint_ids:
+                continue  # its joint invoice is in the file already
+            if invoice.joint_id is not None:
+                joint_ids.add(invoice.joint_id)
             pdf = render_invoice(invoice, site_url=site_url, sold_by=company)
             archive.writestr(_build_entry(build_file_name(invoice), invoice.finalized_at or invoice.computed_at), pdf)
             yield buffer.take()

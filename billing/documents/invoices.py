@@ -1,6 +1,12 @@
-"""The document of an invoice. It shows the same content as the invoice's page."""
+"""The document of an invoice. It shows the same content as the invoice's page.
+
+A section of a joint invoice has no document of its own: it is on the document of the joint invoice, with the lines of
+all its sections, grouped by subscription.
+"""
 
 from collections.abc import Mapping, Sequence
+
+from django.db.models import Prefetch, QuerySet, prefetch_related_objects
 
 from billing.documents.content import (
     Document,
@@ -21,8 +27,8 @@ from billing.models import (
     EInvoice,
     EntryKind,
     Invoice,
-    InvoiceLine,
     InvoiceState,
+    JointInvoice,
     LineKind,
 )
 from billing.models.company import seller
@@ -33,7 +39,7 @@ from customers.periods import INSTANT, Period, local_date
 
 COLUMNS = ("Description", "Quantity", "Free", "Charged", "Unit price", "Amount")
 STAMPS = {InvoiceState.DRAFT: "DRAFT", InvoiceState.VOID: "VOID"}
-RELATED = ("customer", "subscription__customer", "replaces", "replaced_by", "einvoice")
+RELATED = ("customer", "subscription__customer", "replaces", "replaced_by", "einvoice", "joint")
 PARTS = ("lines__feature", "payments", "credit_notes", "credit_entries__grant")
 
 
@@ -48,35 +54,52 @@ def render_invoice(invoice: Invoice, *, site_url: str = "", sold_by: Mapping[str
 
 
 def build_file_name(invoice: Invoice) -> str:
-    """Build the file name from the invoice's number, or from a draft's ID."""
-    return f"{invoice.number or invoice.public_id}.pdf"
+    """Build the file name from the number of the document, or from a draft's ID."""
+    bill, _ = _bill_of(invoice)
+    return f"{bill.number or bill.public_id}.pdf"
+
+
+def _bill_of(invoice: Invoice) -> tuple[Invoice | JointInvoice, list[Invoice]]:
+    """Return what the document is of, the invoice or its joint invoice, and the invoices on it."""
+    joint = invoice.joint if invoice.joint_id is not None else None
+    if joint is None:
+        return invoice, [invoice]
+    prefetch_related_objects([joint], Prefetch("sections", _load_sections()))
+    return (joint, joint.parts) if len(joint.parts) > 1 else (invoice, [invoice])
+
+
+def _load_sections() -> QuerySet[Invoice]:
+    return Invoice.objects.select_related(*RELATED).prefetch_related(*PARTS, "lines__plan_version__plan")
 
 
 def build_invoice_document(
     invoice: Invoice, *, site_url: str = "", sold_by: Mapping[str, str] | None = None
 ) -> Document:
     """Build the content of an invoice, with numbers and dates formatted for people."""
-    lines = list(invoice.lines.all())
-    for line in lines:
-        line.invoice = invoice
-    company = invoice.seller or sold_by or seller()
+    bill, sections = _bill_of(invoice)
+    first = sections[0]
+    company = first.seller or sold_by or seller()
+    state = InvoiceState(bill.state)
     return build_document(
-        f"Invoice {invoice.number}" if invoice.number else "Draft invoice",
+        f"Invoice {bill.number}" if bill.number else "Draft invoice",
         seller=company,
-        buyer=invoice.billed_to or billed_to(invoice.customer),
-        state="" if invoice.state == InvoiceState.FINALIZED else invoice.get_state_display().upper(),
-        alarming=invoice.state in STAMPS,
-        stamp=STAMPS.get(InvoiceState(invoice.state), ""),
-        summary=_summarize(invoice),
-        facts=_list_facts(invoice),
-        notes=_list_notes(invoice),
-        **build_table(COLUMNS, _build_groups(lines, invoice.currency)),
+        buyer=first.billed_to or billed_to(first.customer),
+        state="" if state == InvoiceState.FINALIZED else state.label.upper(),
+        alarming=state in STAMPS,
+        stamp=STAMPS.get(state, ""),
+        summary=_summarize(bill),
+        facts=_list_facts(bill) if isinstance(bill, Invoice) else _list_joint_facts(bill),
+        notes=list(dict.fromkeys(note for section in sections for note in _list_notes(section))),
+        **build_table(COLUMNS, _build_groups(sections)),
         empty="There are no charges on this invoice.",
-        totals=_build_totals(invoice),
-        closing=[*_explain_difference(invoice, company), *_list_payment_details(invoice, company)],
-        link=f"{site_url.rstrip('/')}{invoice.get_absolute_url()}" if site_url else "",
+        totals=_build_totals(bill, sections),
+        closing=[
+            *(part for section in sections for part in _explain_difference(section, company)),
+            *_list_payment_details(bill, company),
+        ],
+        link=f"{site_url.rstrip('/')}{first.get_absolute_url()}" if site_url else "",
         data=data_to_attach(invoice),
-        foot=_build_footer(invoice, company),
+        foot=_build_footer(bill, sections, company),
     )
 
 
@@ -86,7 +109,7 @@ def data_to_attach(document: Invoice | CreditNote) -> str:
     return einvoice.xml if einvoice is not None and einvoice.format == EInvoiceFormat.FACTUR_X else ""
 
 
-def _summarize(invoice: Invoice) -> list[tuple[str, str]]:
+def _summarize(invoice: Invoice | JointInvoice) -> list[tuple[str, str]]:
     """Return what is shown at the top: the amount due, and when it is due or was paid. Nothing is due on a draft."""
     if invoice.is_draft or invoice.state == InvoiceState.VOID:
         return []
@@ -95,7 +118,7 @@ def _summarize(invoice: Invoice) -> list[tuple[str, str]]:
     return [("Amount due", format_amount(invoice.amount_remaining, invoice.currency)), *day_of]
 
 
-def _list_payment_details(invoice: Invoice, company: Mapping[str, str]) -> list[Document]:
+def _list_payment_details(invoice: Invoice | JointInvoice, company: Mapping[str, str]) -> list[Document]:
     return [] if invoice.state in (InvoiceState.VOID, InvoiceState.PAID) else list_payment_details(company)
 
 
@@ -113,9 +136,9 @@ def _explain_difference(invoice: Invoice, company: Mapping[str, str]) -> list[Do
     return [{"label": label, "lines": causes or ["The total is the same."]}]
 
 
-def _build_footer(invoice: Invoice, company: Mapping[str, str]) -> list[str]:
-    ids = [invoice.public_id, *([invoice.subscription.public_id] if invoice.subscription is not None else [])]
-    return [company.get("footer") or company["name"], " · ".join(ids)]
+def _build_footer(bill: Invoice | JointInvoice, sections: Sequence[Invoice], company: Mapping[str, str]) -> list[str]:
+    subscriptions = [section.subscription.public_id for section in sections if section.subscription is not None]
+    return [company.get("footer") or company["name"], " · ".join([bill.public_id, *subscriptions])]
 
 
 def _list_facts(invoice: Invoice) -> list[tuple[str, str]]:
@@ -132,6 +155,21 @@ def _list_facts(invoice: Invoice) -> list[tuple[str, str]]:
     return [*facts, ("Currency", invoice.currency)]
 
 
+def _list_joint_facts(joint: JointInvoice) -> list[tuple[str, str]]:
+    """List the facts of a joint invoice. The periods are those of its sections, above their lines."""
+    facts = [("Invoice number", joint.number or "–")]
+    facts += [("PO number", joint.po_number)] if joint.po_number else []
+    days_by_label = (("Issued", joint.issued_on), ("Due", joint.due_on), ("Paid", joint.paid_on))
+    facts += [(label, day(on)) for label, on in days_by_label if on]
+    zones = dict.fromkeys(section.timezone for section in joint.parts)
+    return [
+        *facts,
+        ("Subscriptions", str(len(joint.parts))),
+        ("Time zone", ", ".join(zones)),
+        ("Currency", joint.currency),
+    ]
+
+
 def _list_notes(invoice: Invoice) -> list[str]:
     notes = []
     if invoice.is_draft:
@@ -146,9 +184,36 @@ def _list_notes(invoice: Invoice) -> list[str]:
     return [*notes, *filter(None, (invoice.tax_note, invoice.memo))]
 
 
-def _build_groups(lines: Sequence[InvoiceLine], currency: str) -> list[tuple[str, list[Document]]]:
-    groups = page.group_lines(lines, currency)
-    return [(group.title, [_build_line_row(row, currency) for row in group.rows]) for group in groups]
+def _build_groups(sections: Sequence[Invoice]) -> list[tuple[str, list[Document]]]:
+    """Build the groups of lines: those of each subscription after each other, with its total."""
+    groups: list[tuple[str, list[Document]]] = []
+    for section in sections:
+        lines = list(section.lines.all())
+        for line in lines:
+            line.invoice = section
+        own = page.group_lines(lines, section.currency)
+        rows = [(group.title, [_build_line_row(row, section.currency) for row in group.rows]) for group in own]
+        if len(sections) == 1:
+            return rows
+        name = name_section(section)
+        total = build_row(
+            "Total of this subscription", ("", "", "", "", format_amount(section.total, section.currency))
+        )
+        groups += [(f"{name} · {title}", group_rows) for title, group_rows in rows]
+        groups.append((name, [total]))
+    return groups
+
+
+def name_section(section: Invoice) -> str:
+    """Name a section by its number, the subscription's plan, who uses it if another customer pays, and the period."""
+    subscription = section.subscription
+    if subscription is None or section.period_start is None or section.period_end is None:
+        return str(section)
+    plans = dict.fromkeys(line.plan_version.plan.name for line in section.lines.all() if line.plan_version is not None)
+    user = [subscription.customer.name] if subscription.customer_id != section.customer_id else []
+    period = Period(section.period_start, max(section.period_end, section.period_start + INSTANT))
+    parts = [", ".join(plans) or subscription.key or subscription.public_id, *user, dates(period, section.timezone)]
+    return f"{section.number or 'Draft'}: {', '.join(parts)}"
 
 
 def _build_line_row(row: page.LineRow, currency: str) -> Document:
@@ -160,12 +225,12 @@ def _build_line_row(row: page.LineRow, currency: str) -> Document:
     return build_row(row.title, cells, detail=row.detail, steps=row.steps, negative=row.is_negative)
 
 
-def _build_totals(invoice: Invoice) -> list[Document]:
+def _build_totals(invoice: Invoice | JointInvoice, sections: Sequence[Invoice]) -> list[Document]:
     currency = invoice.currency
     steps = {
-        PREPAID: _list_credits(invoice) if invoice.credits_applied else [],
-        CREDITED: _list_credit_notes(invoice) if invoice.amount_credited else [],
-        PAID: _list_payments(invoice) if invoice.amount_paid else [],
+        PREPAID: [step for section in sections if section.credits_applied for step in _list_credits(section)],
+        CREDITED: [step for section in sections if section.amount_credited for step in _list_credit_notes(section)],
+        PAID: [step for section in sections if section.amount_paid for step in _list_payments(section)],
     }
     if invoice.tax_included:
         steps["Total"] = [f"includes {format_amount(invoice.tax_included, currency)} of tax"]

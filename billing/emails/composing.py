@@ -36,7 +36,12 @@ class Topic:
 
 
 def about_invoice(invoice: Invoice) -> Topic:
-    """Raises `CannotEmail` for drafts and void invoices."""
+    """A section of a joint invoice is emailed with its joint invoice, as the first section's email.
+
+    Raises `CannotEmail` for drafts and void invoices.
+    """
+    if invoice.joint is not None:
+        invoice = invoice.joint.parts[0]
     if invoice.state not in (InvoiceState.FINALIZED, InvoiceState.PAID):
         state = invoice.get_state_display().lower()
         raise CannotEmail(f"{invoice} is {state}. Only finalized invoices are emailed.")
@@ -140,13 +145,14 @@ def values_of(topic: Topic, company: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _values_of_invoice(invoice: Invoice) -> dict[str, str]:
+    bill = invoice.joint or invoice
     return {
-        "number": invoice.number or "",
-        "total": format_amount(invoice.total, invoice.currency),
-        "amount_due": format_amount(max(invoice.amount_remaining, ZERO), invoice.currency),
-        "issue_date": _day(invoice.issued_on),
-        "due_date": _day(invoice.due_on),
-        "po_number": invoice.po_number,
+        "number": bill.number or "",
+        "total": format_amount(bill.total, bill.currency),
+        "amount_due": format_amount(max(bill.amount_remaining, ZERO), bill.currency),
+        "issue_date": _day(bill.issued_on),
+        "due_date": _day(bill.due_on),
+        "po_number": bill.po_number,
     }
 
 
@@ -161,12 +167,13 @@ def _values_of_credit_note(note: CreditNote) -> dict[str, str]:
 
 def _values_of_payment(payment: Payment) -> dict[str, str]:
     paid = Q(payments=payment) | Q(payments__source=payment, payments__reversed_by=None)
-    invoices = list(Invoice.objects.filter(paid).distinct().order_by("pk"))
-    due = sum((max(invoice.amount_remaining, ZERO) for invoice in invoices), ZERO)
+    invoices = Invoice.objects.filter(paid).select_related("joint").distinct().order_by("pk")
+    bills = {invoice.joint_id or -invoice.pk: invoice.joint or invoice for invoice in invoices}.values()
+    due = sum((max(bill.amount_remaining, ZERO) for bill in bills), ZERO)
     return {
         "amount": format_amount(payment.amount, payment.currency),
         "payment_date": day(payment.received_on),
-        "invoice_number": ", ".join(invoice.number or "" for invoice in invoices),
+        "invoice_number": ", ".join(bill.number or "" for bill in bills),
         "amount_due": format_amount(due, payment.currency),
     }
 

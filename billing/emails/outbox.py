@@ -125,9 +125,13 @@ def queue_test(template: EmailTemplate, values: dict[str, str], to: str, *, now:
 
 
 def email_invoices(invoices: Sequence[Invoice], *, now: datetime) -> None:
-    """Queue the emails of invoices that were just finalized, if the company sends them automatically."""
+    """Queue the emails of invoices that were just finalized, if the company sends them automatically.
+
+    A joint invoice has one email.
+    """
     if invoices and CompanyProfile.current().emails_invoices:
-        _queue_automatically([about_invoice(invoice) for invoice in invoices], now=now)
+        documents = {("joint", invoice.joint_id) if invoice.joint_id else invoice.pk: invoice for invoice in invoices}
+        _queue_automatically([about_invoice(invoice) for invoice in documents.values()], now=now)
 
 
 def email_credit_note(note: CreditNote, *, now: datetime) -> None:

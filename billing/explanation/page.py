@@ -10,7 +10,7 @@ from auditlog.models import LogEntry
 from billing.explanation.text import explain_line
 from billing.invoicing.rows import rows_of
 from billing.lines import Charge
-from billing.models import CreditNote, Invoice, InvoiceLine, LineKind
+from billing.models import CreditNote, Invoice, InvoiceLine, JointInvoice, LineKind
 from billing.money import format_amount
 from config.audit import changes_of
 from config.numbers import number
@@ -96,7 +96,7 @@ def build_unsaved_lines(lines: Sequence[Charge]) -> list[InvoiceLine]:
     return rows_of(Invoice(), lines)
 
 
-def list_totals(invoice: Invoice) -> list[tuple[str, Decimal]]:
+def list_totals(invoice: Invoice | JointInvoice) -> list[tuple[str, Decimal]]:
     """List the totals of an invoice, from the subtotal to the payments, leaving out those that are zero."""
     rows = [("Subtotal", invoice.subtotal)]
     rows += [("Discounts", -invoice.discount_total)] if invoice.discount_total else []

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import transaction
 
 from billing.invoicing.compute import ComputedInvoice
+from billing.invoicing.joint import join_drafts
 from billing.invoicing.late_adjustments import attach_to_lines
 from billing.invoicing.rows import rows_of
 from billing.invoicing.totals import coupon_use_rows, set_charge_adjustments, set_totals
@@ -32,8 +33,9 @@ def issue_invoices(
 ) -> list[Invoice]:
     """Save calculated invoices as drafts, all or none, in a fixed number of statements.
 
-    A draft that replaces a void invoice keeps its memo and PO number, and is never finalized automatically. Raises
-    `IntegrityError` if one's period already has an invoice of its kind that isn't void.
+    Drafts of customers with joint invoices become sections of them. A draft that replaces a void invoice keeps its memo
+    and PO number, and is never finalized automatically. Raises `IntegrityError` if one's period already has an invoice
+    of its kind that isn't void.
     """
     drafts = [draft_invoice(computed, now=now) for computed in computed_invoices]
     for draft in drafts:
@@ -41,6 +43,8 @@ def issue_invoices(
         if replaces is not None:
             draft.memo, draft.po_number, draft.finalize_at = replaces.memo, replaces.po_number, None
     with transaction.atomic():
+        if replaces is None:
+            join_drafts(drafts, computed_invoices)
         copy_in(drafts)
         rows = [invoice_rows(draft, computed) for draft, computed in zip(drafts, computed_invoices, strict=True)]
         copy_in([row for draft_rows in rows for row in draft_rows])

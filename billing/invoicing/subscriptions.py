@@ -103,8 +103,14 @@ def _phase(row: SubscriptionPhase) -> Phase:
 
 
 def with_payers(subscriptions: QuerySet[Subscription]) -> QuerySet[Any]:
-    """Add `payer`: the customer who gets the invoices, the subscription's own or its parent."""
-    return subscriptions.annotate(payer=Coalesce("customer__parent", "customer"))
+    """Add `payer`: the customer who gets the invoices, the subscription's own or its parent.
+
+    Also add `joins`: whether that customer gets joint invoices.
+    """
+    return subscriptions.annotate(
+        payer=Coalesce("customer__parent", "customer"),
+        joins=Coalesce("customer__parent__joins_invoices", "customer__joins_invoices"),
+    )
 
 
 def _billed_subscription(
@@ -124,6 +130,7 @@ def _billed_subscription(
         phases=tuple(phases),
         plans={pk: catalog[pk].terms(row.currency, schedule.interval) for pk in versions},
         progress=progress,
+        joins_invoices=row.joins,
     )
 
 

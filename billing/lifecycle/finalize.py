@@ -13,13 +13,13 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import Q, Sum
 
 from billing.einvoices.storing import check_einvoices, store_einvoices
 from billing.emails.outbox import email_invoices
 from billing.invoicing.compute import EXPECTED_ERRORS
-from billing.invoicing.numbering import draw_numbers
 from billing.isolation import isolate
+from billing.lifecycle.joint import assign_numbers, delete_unused, lock_joint_invoices
 from billing.lifecycle.recompute import Snapshot, recompute_drafts, save_changes, snapshot
 from billing.models import (
     Invoice,
@@ -27,14 +27,14 @@ from billing.models import (
     InvoiceLine,
     InvoiceState,
     LineKind,
-    SeriesUse,
 )
 from billing.models.company import seller
 from billing.money import format_amount
 from billing.notifications import notify
 from billing.refusals import CannotChange
 from billing.settlement.invoice_credit import apply_credits, lock_wallets
-from billing.settlement.payments import lock_invoice, set_payment_state
+from billing.settlement.joint_invoices import lock_sections
+from billing.settlement.payments import set_payment_state
 from config.approvals.gate import Action, ApprovalNeeded, require_approval
 from config.approvals.kinds import ApprovalKind, Operation
 from config.audit import recorded
@@ -51,20 +51,23 @@ logger = logging.getLogger(__name__)
 def finalize(invoice: Invoice, *, now: datetime, by: User | None = None) -> Invoice:
     """Give a draft its number and freeze it. An invoice that is already finalized is returned unchanged.
 
-    The number is the next one of the draft's series, or else of the default series. It is drawn in this transaction, so
-    a failure leaves no gap. The invoice uses the prepaid credit that is available now. An invoice with nothing to pay
-    becomes paid immediately. A negative total becomes credit of the customer. Negative items that people wrote can need
-    approval (`ApprovalNeeded`). Raises `CannotChange` if the invoice is void or on hold, or if the customer gets
-    electronic invoices and something is missing for them.
+    If the draft is a section of a joint invoice, all its sections are finalized, and share the number of the joint
+    invoice. The number is the next one of the draft's series, or else of the default series. It is drawn in this
+    transaction, so a failure leaves no gap. The invoice uses the prepaid credit that is available now. An invoice with
+    nothing to pay becomes paid immediately. A negative total becomes credit of the customer. Negative items that people
+    wrote can need approval (`ApprovalNeeded`). Raises `CannotChange` if the invoice is void or a section is on hold,
+    and if the customer gets electronic invoices and something is missing for them.
     """
     with transaction.atomic():
-        locked = lock_invoice(invoice)
+        sections = lock_sections(invoice)
+        locked = next(section for section in sections if section.pk == invoice.pk)
         if locked.state == InvoiceState.VOID:
             raise CannotChange(f"{locked} is void. Reissue it instead.")
-        if locked.held_at is not None:
-            raise CannotChange(f"{locked} is on hold: {locked.hold_reason}. Release it first.")
+        for section in sections:
+            if section.held_at is not None:
+                raise CannotChange(f"{section} is on hold: {section.hold_reason}. Release it first.")
         if locked.is_draft:
-            _finalize([locked], snapshot([locked]), now=now, by=by)
+            _finalize(sections, snapshot(sections), now=now, by=by)
         return locked
 
 
@@ -74,6 +77,7 @@ def _finalize(drafts: Sequence[Invoice], before: Snapshot, *, now: datetime, by:
     Drawing a number makes other transactions wait for theirs, so numbers are drawn after all other locks are taken.
     """
     _check_credits(drafts, by=by)
+    joint_invoices = lock_joint_invoices(drafts)
     company, wallets = seller(), lock_wallets(drafts, by=by)
     for invoice in drafts:
         invoice.state = InvoiceState.FINALIZED
@@ -82,14 +86,13 @@ def _finalize(drafts: Sequence[Invoice], before: Snapshot, *, now: datetime, by:
         invoice.due_at = invoice.due_at or now + timedelta(days=net_days(invoice))
         invoice.finalized_by = by
     check_einvoices(drafts)
-    numbers = draw_numbers(SeriesUse.INVOICE, [draft.series_id for draft in drafts])
-    for invoice, (series, number) in zip(drafts, numbers, strict=True):
-        invoice.series, invoice.number = series, number
+    assign_numbers(drafts, joint_invoices, now=now)
     apply_credits(drafts, wallets, now=now, by=by)
     for invoice in drafts:
         set_payment_state(invoice, now=now)
     with recorded(by=by):
         save_changes(drafts, before)
+    delete_unused(list(joint_invoices.values()))
     store_einvoices(drafts)
     _notify_finalized(drafts, now=now)
 
@@ -161,8 +164,9 @@ def net_days(invoice: Invoice) -> int:
 def finalize_due(*, now: datetime) -> int:
     """Recalculate and finalize all drafts whose grace period is over, and return how many. One transaction per batch.
 
-    Drafts that are locked, or that can't be calculated any more, are skipped and stay drafts. A draft that is refused
-    is put on hold with the reason; the others of its batch are finalized.
+    Drafts that are locked, or that can't be calculated any more, are skipped and stay drafts, and so do the other
+    sections of their joint invoice. A draft that is refused is put on hold with the reason; the others of its batch are
+    finalized.
     """
     finalized, after = 0, 0
     while True:
@@ -192,10 +196,20 @@ def finalize_next(after: int, *, now: datetime) -> tuple[int, int]:
 def _finalize_batch(keys: Sequence[int], *, now: datetime) -> int:
     due = _locked_due(keys, now=now)
     before = snapshot(due)
-    ready = _delete_empty_changes(recompute_drafts(due, now=now))
+    recomputed = _delete_empty_changes(recompute_drafts(due, now=now))
+    ready = _without_incomplete(recomputed, due)
+    if len(ready) < len(recomputed):
+        save_changes([draft for draft in recomputed if draft not in ready], before)
     if ready:
         _finalize(ready, before, now=now, by=None)
     return len(ready)
+
+
+def _without_incomplete(recomputed: Sequence[Invoice], due: Sequence[Invoice]) -> list[Invoice]:
+    """Leave out sections of a joint invoice of which another section can't be calculated."""
+    done = {draft.pk for draft in recomputed}
+    incomplete = {draft.joint_id for draft in due if draft.joint_id is not None and draft.pk and draft.pk not in done}
+    return [draft for draft in recomputed if draft.joint_id is None or draft.joint_id not in incomplete]
 
 
 def _delete_empty_changes(drafts: Sequence[Invoice]) -> list[Invoice]:
@@ -209,9 +223,23 @@ def _delete_empty_changes(drafts: Sequence[Invoice]) -> list[Invoice]:
 
 
 def _locked_due(keys: Sequence[int], *, now: datetime) -> list[Invoice]:
-    due = Invoice.objects.due_for_finalizing(now).filter(pk__among=keys).order_by("pk")
+    """Lock these drafts with the other sections of their joint invoices, without sections of which one is locked."""
+    due = Invoice.objects.due_for_finalizing(now).filter(_with_sections(keys)).order_by("pk")
     locked = due.select_for_update(no_key=True, skip_locked=True, of=("self",))
-    return list(locked.select_related("customer", "subscription"))
+    drafts = list(locked.select_related("customer", "subscription"))
+    joint_ids = {draft.joint_id for draft in drafts if draft.joint_id is not None}
+    if not joint_ids:
+        return drafts
+    found = {draft.pk for draft in drafts}
+    sections = Invoice.objects.filter(joint__in=joint_ids).values_list("joint_id", "pk")
+    incomplete = {joint_id for joint_id, pk in sections if pk not in found}
+    return [draft for draft in drafts if draft.joint_id not in incomplete]
+
+
+def _with_sections(keys: Sequence[int]) -> Q:
+    joint_ids = Invoice.objects.filter(pk__among=keys, joint__isnull=False).values_list("joint_id", flat=True)
+    joined = set(joint_ids)
+    return Q(pk__among=keys) | Q(joint__in=joined) if joined else Q(pk__among=keys)
 
 
 def _hold_refused(key: int, error: Exception, *, now: datetime) -> int:
@@ -227,6 +255,8 @@ def _hold_refused(key: int, error: Exception, *, now: datetime) -> int:
     reason = f"It couldn't be finalized: {message}"[:255]
     with transaction.atomic(), recorded(by=None, reason=reason):
         for draft in _locked_due([key], now=now):
+            if draft.pk != key:
+                continue  # another section of its joint invoice, which waits for it
             logger.warning("%s is on hold. %s", draft, reason)
             draft.held_at, draft.hold_reason = now, reason
             draft.save(update_fields=["held_at", "hold_reason", "updated_at"])

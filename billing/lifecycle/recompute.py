@@ -140,7 +140,10 @@ def recompute_drafts(drafts: Sequence[Invoice], *, now: datetime) -> list[Invoic
     recomputed = [(draft, computed) for draft, computed in results if not computed.problem]
     rewrite_lines(recomputed, kept)
     for draft, computed in recomputed:
-        draft.computed_at, draft.customer_id = now, computed.request.subscription.payer_id
+        payer_id = computed.request.subscription.payer_id
+        if payer_id != draft.customer_id:
+            draft.joint_id = None  # the other sections are another customer's
+        draft.computed_at, draft.customer_id = now, payer_id
     return sorted([*one_off_drafts, *(draft for draft, _ in recomputed)], key=lambda draft: draft.pk)
 
 

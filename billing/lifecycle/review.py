@@ -227,9 +227,10 @@ def reason_to_skip(invoice: Invoice) -> str:
 def finalize_many(invoices: Iterable[Invoice], *, now: datetime, by: User | None) -> Sequence[Outcome]:
     """Finalize drafts one by one, in the order of their keys. A draft that is refused doesn't stop the others.
 
-    Finalizing many can need approval (`ApprovalNeeded`); a draft that needs one of its own is skipped.
+    The other sections of their joint invoices are included. Finalizing many can need approval (`ApprovalNeeded`); a
+    draft that needs one of its own is skipped.
     """
-    invoices = list(invoices)
+    invoices = _add_sections(invoices)
     if ready := [invoice for invoice in invoices if not reason_to_skip(invoice)]:
         require_approval(_describe_many(ready), by=by)
     outcomes = []
@@ -245,6 +246,17 @@ def finalize_many(invoices: Iterable[Invoice], *, now: datetime, by: User | None
         except ApprovalNeeded:
             outcomes.append(Outcome(invoice, "its negative items need approval: finalize it on its page"))
     return outcomes
+
+
+def _add_sections(invoices: Iterable[Invoice]) -> list[Invoice]:
+    """Add the other sections of the joint invoices to which these drafts belong."""
+    invoices = list(invoices)
+    joint_ids = {invoice.joint_id for invoice in invoices if invoice.is_draft and invoice.joint_id is not None}
+    if not joint_ids:
+        return invoices
+    known = {invoice.pk for invoice in invoices}
+    others = Invoice.objects.filter(joint__in=joint_ids).exclude(pk__in=known).select_related("customer")
+    return [*invoices, *others]
 
 
 def _describe_many(drafts: Sequence[Invoice]) -> Action:

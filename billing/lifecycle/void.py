@@ -1,5 +1,6 @@
 """Void, reissue and delete invoices."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.contrib.auth.models import User
@@ -27,12 +28,14 @@ from billing.models import (
     Invoice,
     InvoiceLine,
     InvoiceState,
+    JointInvoice,
     LateState,
 )
-from billing.money import format_amount
+from billing.money import ZERO, format_amount
 from billing.notifications import notify
 from billing.refusals import CannotChange, Corrected, MoneyAttached
 from billing.settlement.invoice_credit import return_credits
+from billing.settlement.joint_invoices import lock_sections
 from billing.settlement.payments import pay_remaining_amount
 from config.approvals.gate import Action, require_approval
 from config.approvals.kinds import ApprovalKind, Operation
@@ -45,30 +48,46 @@ def void(invoice: Invoice, *, reason: str, by: User | None, now: datetime) -> In
     """Void a finalized invoice; it keeps its number. `reissue` can then invoice its period again.
 
     The customer gets back prepaid credit and coupon uses; credit that the invoice granted is revoked. Late usage on the
-    invoice waits for the next invoice or, if the subscription has ended, for approval. A void invoice is returned
-    unchanged. Raises `MoneyAttached` if anything was paid, `Corrected` (a `MoneyAttached`) if there is a credit note,
-    `CreditSpent` if the credit that it granted is used, `CannotChange` for a draft, `ReasonRequired` without a reason,
-    `ApprovalNeeded`.
+    invoice waits for the next invoice or, if the subscription has ended, for approval. All sections of a joint invoice
+    are voided together. A void invoice is returned unchanged. Raises `MoneyAttached` if anything was paid, `Corrected`
+    (a `MoneyAttached`) if there is a credit note, `CreditSpent` if the credit that it granted is used, `CannotChange`
+    for a draft, `ReasonRequired` without a reason, `ApprovalNeeded`.
     """
     with transaction.atomic():
-        voided, is_changed = _void(invoice, reason=reason, by=by, now=now)
-        if is_changed:
-            require_approval(_describe_void(voided, Operation.VOID_INVOICE, reason), by=by)
-        return voided
+        voided, changed = _void_with_sections(invoice, reason=reason, by=by, now=now)
+        if changed:
+            require_approval(_describe_void(voided, changed, Operation.VOID_INVOICE, reason), by=by)
+        return next(section for section in voided if section.pk == invoice.pk)
 
 
-def _describe_void(voided: Invoice, operation: Operation, reason: str) -> Action:
-    amount = format_amount(voided.total, voided.currency)
+def _void_with_sections(
+    invoice: Invoice, *, reason: str, by: User | None, now: datetime, is_replaced: bool = False
+) -> tuple[list[Invoice], list[Invoice]]:
+    """Void an invoice and the other sections of its joint invoice. Return all of them, and those not void before."""
+    sections = lock_sections(invoice)
+    if len(sections) > 1:  # in the order of decision 67, before the sections are voided one by one
+        lock_billing_states(sections)
+        lock_coupons({section.customer_id for section in sections})
+    results = [_void(section, reason=reason, by=by, now=now, is_replaced=is_replaced) for section in sections]
+    return [voided for voided, _ in results], [voided for voided, is_changed in results if is_changed]
+
+
+def _describe_void(
+    sections: Sequence[Invoice], changed: Sequence[Invoice], operation: Operation, reason: str
+) -> Action:
+    voided, total = changed[0], sum((section.total for section in changed), ZERO)
+    name = voided.joint if voided.joint is not None and len(sections) > 1 else voided
+    amount = format_amount(total, voided.currency)
     is_reissued = operation == Operation.REISSUE_INVOICE
     return Action(
         operation,
         [ApprovalKind.VOID],
         [voided],
         {"reason": reason.strip()},
-        title=f"{operation.label} {voided} of {voided.customer}: {amount}",
+        title=f"{operation.label} {name} of {voided.customer}: {amount}",
         effect=f"{amount} is no longer due. Prepaid credit and discounts used on it are returned."
         + (" A replacement is drafted from current data." if is_reissued else ""),
-        amounts={voided.currency: voided.total},
+        amounts={voided.currency: total},
     )
 
 
@@ -118,32 +137,55 @@ def _state_of_returned(invoice: Invoice) -> LateState:
 def reissue(invoice: Invoice, *, reason: str, by: User | None, now: datetime) -> Invoice:
     """Void an invoice, unless it is void already, and draft its replacement from current data, in one transaction.
 
-    An existing replacement is returned. If the replacement can't be calculated, nothing is voided (`CannotChange`). It
-    is created even if nothing is left to charge. It has the late usage of the void invoice, unless staff have decided
-    about it since, and the void invoice's extra lines, memo and PO number. Only a person finalizes it. Voiding can need
-    approval (`ApprovalNeeded`).
+    All sections of a joint invoice are voided and replaced together. An existing replacement is returned. If the
+    replacement can't be calculated, nothing is voided (`CannotChange`). It is created even if nothing is left to
+    charge. It has the late usage of the void invoice, unless staff have decided about it since, and the void invoice's
+    extra lines, memo and PO number. Only a person finalizes it. Voiding can need approval (`ApprovalNeeded`).
     """
     with transaction.atomic():
-        voided, is_changed = _void(invoice, reason=reason, by=by, now=now, is_replaced=True)
-        replacement = Invoice.objects.filter(replaces=voided).first()
-        if replacement is not None:
-            return replacement
-        if voided.subscription_id is None:
-            raise CannotChange("A one-off invoice can't be reissued. Create a new one.")
-        lock_billing_states([voided])
-        move_to_replacement(voided)
-        extra_lines = copy_extra_lines(voided)
-        computed = recompute_invoices([voided], now=now, kept={voided.pk: extra_lines})[0]
-        if computed.problem:
-            raise CannotChange(computed.problem)
-        draft = issue_invoice(computed, now=now, replaces=voided)
-        for line in extra_lines:
-            line.invoice = draft
-        InvoiceLine.objects.bulk_create(extra_lines)
-        replacement = _subtract_settled_usage(draft, now=now)
-        if is_changed:
-            require_approval(_describe_void(voided, Operation.REISSUE_INVOICE, reason), by=by)
+        voided, changed = _void_with_sections(invoice, reason=reason, by=by, now=now, is_replaced=True)
+        replacements = [_replace(section, now=now) for section in voided]
+        _join_replacements(replacements)
+        if changed:
+            require_approval(_describe_void(voided, changed, Operation.REISSUE_INVOICE, reason), by=by)
+        return next(draft for draft in replacements if draft.replaces_id == invoice.pk)
+
+
+def _replace(voided: Invoice, *, now: datetime) -> Invoice:
+    """Return the replacement of a void invoice, drafted unless there is one."""
+    replacement = Invoice.objects.filter(replaces=voided).first()
+    if replacement is not None:
         return replacement
+    if voided.subscription_id is None:
+        raise CannotChange("A one-off invoice can't be reissued. Create a new one.")
+    lock_billing_states([voided])
+    move_to_replacement(voided)
+    extra_lines = copy_extra_lines(voided)
+    computed = recompute_invoices([voided], now=now, kept={voided.pk: extra_lines})[0]
+    if computed.problem:
+        raise CannotChange(computed.problem)
+    draft = issue_invoice(computed, now=now, replaces=voided)
+    for line in extra_lines:
+        line.invoice = draft
+    InvoiceLine.objects.bulk_create(extra_lines)
+    return _subtract_settled_usage(draft, now=now)
+
+
+def _join_replacements(replacements: Sequence[Invoice]) -> None:
+    """Make the replacements of a joint invoice's sections sections of a new joint invoice that replaces it."""
+    replaced = replacements[0].replaces.joint if replacements[0].replaces is not None else None
+    drafts = [draft for draft in replacements if draft.is_draft and draft.joint_id is None]
+    if replaced is None or len(drafts) < 2 or len({draft.customer_id for draft in drafts}) > 1:
+        return
+    joint = JointInvoice.objects.create(
+        customer_id=drafts[0].customer_id,
+        currency=replaced.currency,
+        period_end=replaced.period_end,
+        replaces=replaced,
+    )
+    for draft in drafts:
+        draft.joint = joint
+        draft.save(update_fields=["joint", "updated_at"])
 
 
 def _subtract_settled_usage(draft: Invoice, *, now: datetime) -> Invoice:

@@ -5,6 +5,7 @@ from billing.models.credit_notes import CreditNote, CreditNoteLine, CreditNoteSt
 from billing.models.einvoices import EInvoice
 from billing.models.emails import Email, EmailEvent, EmailEventKind, EmailKind, EmailState, EmailTemplate
 from billing.models.invoices import Invoice, InvoiceState
+from billing.models.joint_invoices import JointInvoice
 from billing.models.late import LateAdjustment, LateCheck, LateLimit, LatePolicy, LateState
 from billing.models.lines import InvoiceLine
 from billing.models.month_ends import MonthClosing, MonthEndChunk, MonthEndReport
@@ -57,6 +58,7 @@ __all__ = [
     "InvoiceLine",
     "InvoiceState",
     "InvoiceStatus",
+    "JointInvoice",
     "LateAdjustment",
     "LateCheck",
     "LateLimit",

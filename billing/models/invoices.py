@@ -10,7 +10,7 @@ import pgtrigger
 from auditlog.registry import auditlog
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Func, Q
+from django.db.models import Exists, F, Func, OuterRef, Q
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast, Coalesce
 from django.urls import reverse
@@ -109,8 +109,22 @@ class InvoiceQuerySet(models.QuerySet["Invoice"]):
         return self.filter(state=InvoiceState.DRAFT)
 
     def due_for_finalizing(self, at: datetime) -> InvoiceQuerySet:
-        """Keep drafts whose grace period has ended, except those on hold."""
-        return self.drafts().filter(finalize_at__lte=at, held_at=None)
+        """Keep drafts whose grace period has ended, except those on hold.
+
+        A section of a joint invoice waits until all its sections are due, and until the subscriptions that are due at
+        the same moment are billed. Those that can't be billed aren't waited for.
+        """
+        is_due = Q(finalize_at__lte=at, held_at=None)
+        waiting = Invoice.objects.drafts().filter(joint=OuterRef("joint")).exclude(is_due)
+        is_paid_by = Q(customer=OuterRef("customer"), customer__parent=None) | Q(customer__parent=OuterRef("customer"))
+        unbilled = Subscription.objects.filter(
+            is_paid_by,
+            currency=OuterRef("currency"),
+            billing__due_at__lte=OuterRef("joint__period_end"),
+            billing__parked_at=None,
+        )
+        is_complete = Q(joint=None) | ~Exists(waiting) & ~Exists(unbilled)
+        return self.drafts().filter(is_due).filter(is_complete)
 
     def overdue(self, at: datetime) -> InvoiceQuerySet:
         """Keep finalized invoices that are not fully paid or credited after their due date."""
@@ -198,6 +212,16 @@ class Invoice(Stamped):
     voided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+")
     void_reason = models.CharField(max_length=255, blank=True)
     replaces = models.OneToOneField("self", models.PROTECT, null=True, blank=True, related_name="replaced_by")
+    joint = models.ForeignKey(
+        "billing.JointInvoice",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        db_index=False,
+        editable=False,
+        related_name="sections",
+        help_text="The joint invoice of which this is a section.",
+    )
     run = models.ForeignKey(
         "billing.BillingRun", models.PROTECT, null=True, blank=True, db_index=False, related_name="invoices"
     )
@@ -234,6 +258,9 @@ class Invoice(Stamped):
                 name="invoice_subscription_unless_one_off",
                 condition=Q(kind="one_off")
                 | Q(subscription__isnull=False, period_start__isnull=False, period_end__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="invoice_joint_is_of_subscription", condition=Q(joint=None) | Q(subscription__isnull=False)
             ),
             models.CheckConstraint(
                 name="invoice_period_in_order",
@@ -274,6 +301,7 @@ class Invoice(Stamped):
                 condition=Q(state__in=["finalized", "paid"], amount_due__lt=SETTLED),
             ),
             models.Index(fields=["run"], name="invoice_of_run", condition=Q(run__isnull=False)),
+            models.Index(fields=["joint"], name="invoice_of_joint", condition=Q(joint__isnull=False)),
         ]
         triggers: ClassVar = [
             keep_rows(),

@@ -27,15 +27,16 @@ def calculate_interest(amount: Decimal, percent: Decimal, days: int, currency: s
 def list_charges(planned: PlannedReminder, *, interest_from: date, today: date) -> list[Item]:
     """Return what a step charges for an invoice: a fee in the invoice's currency, and interest since a day."""
     step, currency = planned.step, planned.invoice.currency
+    bill = planned.invoice.joint or planned.invoice
     items = []
     if step.fee_amount is not None and step.fee_currency == currency:
-        items.append(Item(f"Late fee for invoice {planned.invoice}, due on {day(planned.due_on)}", step.fee_amount))
+        items.append(Item(f"Late fee for invoice {bill}, due on {day(planned.due_on)}", step.fee_amount))
     if step.interest_percent is not None:
         days = (today - interest_from).days
         interest = calculate_interest(planned.amount, step.interest_percent, days, currency)
         percent = f"{step.interest_percent.normalize():f}"
         text = (
-            f"Interest on {format_amount(planned.amount, currency)} of invoice {planned.invoice}: {percent}% a year "
+            f"Interest on {format_amount(planned.amount, currency)} of invoice {bill}: {percent}% a year "
             f"from {day(interest_from)} to {day(today)}"
         )
         if interest > 0:
@@ -61,7 +62,7 @@ def draft_late_fee(planned: PlannedReminder, *, today: date, now: datetime) -> t
         items,
         currency=planned.invoice.currency,
         terms=OneOffTerms(
-            memo=f"Late payment of invoice {planned.invoice}",
+            memo=f"Late payment of invoice {planned.invoice.joint or planned.invoice}",
             tax_rates=None if fee_tax is None else [fee_tax],
         ),
         external_reference=f"late-fee-{planned.invoice.public_id}-{planned.step.days}",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from billing.models import CompanyProfile, Invoice, Reminder, ReminderPause, ReminderSchedule, ReminderStep
@@ -35,6 +35,7 @@ def company_day(now: datetime) -> date:
 def plan_reminders(today: date, *, only: Invoice | None = None) -> Iterator[PlannedReminder]:
     """Yield the reminders that are due on a day, as things are now, in the order of the invoices' keys.
 
+    A joint invoice is reminded of once, by its first section that isn't paid, with what is left to pay on all of them.
     Not those of invoices that are paid, below the schedule's minimum or paused, or of erased customers. One query for
     500 invoices.
     """
@@ -58,21 +59,22 @@ def plan_reminders(today: date, *, only: Invoice | None = None) -> Iterator[Plan
 
 
 def _select_invoices(schedules: dict[int, ReminderSchedule], default: int | None, today: date) -> QuerySet[Invoice]:
-    paused = ReminderPause.objects.in_force(today).filter(
-        Q(invoice=OuterRef("pk")) | Q(invoice=None), customer=OuterRef("customer")
-    )
-    taken = Reminder.objects.filter(invoice=OuterRef("pk")).order_by().values("invoice")
+    of_document = Q(invoice=OuterRef("pk")) | Q(invoice__joint=OuterRef("joint"))
+    paused = ReminderPause.objects.in_force(today).filter(of_document | Q(invoice=None), customer=OuterRef("customer"))
+    taken = Reminder.objects.filter(of_document).order_by().values("invoice__customer")
+    sections = Invoice.objects.to_pay().filter(joint=OuterRef("joint")).order_by()
+    of_sections = Subquery(sections.values("joint").annotate(sum=Sum(REMAINING)).values("sum"))
     unpaid = Invoice.objects.to_pay().filter(due_at__isnull=False, customer__erased_at=None)
     return (
         unpaid.annotate(
             schedule_id=Coalesce(F("customer__reminder_assignment__schedule"), default),
             issue_day=local_day("issued_at"),
             due_day=local_day("due_at"),
-            remaining=REMAINING,
+            remaining=Coalesce(of_sections, REMAINING),
             taken=Subquery(taken.annotate(latest=Max("days")).values("latest")),
         )
-        .filter(~Exists(paused), schedule_id__in=list(schedules))
-        .select_related("customer", "subscription")
+        .filter(~Exists(paused), ~Exists(sections.filter(pk__lt=OuterRef("pk"))), schedule_id__in=list(schedules))
+        .select_related("customer", "subscription", "joint")
         .order_by("pk")
     )
 

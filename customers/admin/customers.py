@@ -134,7 +134,15 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
         ("Emails", {"fields": (("email_to", "email_cc"), "receives_email")}),
         (
             "Billing",
-            {"fields": (("currency", "timezone"), "net_days", ("tax_id", "tax_treatment"), "tax_note", "parent")},
+            {
+                "fields": (
+                    ("currency", "timezone"),
+                    ("net_days", "joins_invoices"),
+                    ("tax_id", "tax_treatment"),
+                    "tax_note",
+                    "parent",
+                )
+            },
         ),
         (
             "Address",

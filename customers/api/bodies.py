@@ -18,13 +18,14 @@ Invalid = serializers.ValidationError
 MOST_TERMS = 100
 COLUMNS = (
     *("name", "email", "email_to", "email_cc", "receives_email"),
-    *("contact", "timezone", "tax_treatment", "tax_note", "metadata"),
+    *("contact", "timezone", "tax_treatment", "tax_note", "metadata", "joins_invoices"),
     *("address_line1", "address_line2", "address_city", "address_state", "address_postal_code", "address_country"),
     *("tax_id", "einvoice_format", "buyer_reference", "peppol_id", "untaxed_category"),
 )
 SEPARATE = (
-    "Every subscription has its own invoices. Use parent_customer_id of its customer to have them paid by another."
+    "Subscriptions have no parents. Use parent_customer_id of its customer to have another customer pay its invoices."
 )
+JOINED = "Use joins_invoices of its customer: it applies to all subscriptions that the customer pays for."
 INVOICED = "What was used until the end is always invoiced. Use generate_invoice."
 
 
@@ -80,6 +81,10 @@ class CustomerChange(serializers.Serializer[Any]):
         help_text="The customer who gets and pays the invoices of this customer's subscriptions. Blank for none.",
     )
     parent_customer_external_id = TextField(255, allow_null=True, help_text="Instead of parent_customer_id.")
+    joins_invoices = serializers.BooleanField(
+        required=False,
+        help_text="True: charges of several subscriptions that are due at the same moment are on one joint invoice.",
+    )
     metadata = MetadataField(required=False, allow_null=True)
 
 
@@ -162,9 +167,9 @@ class InheritanceIn(serializers.Serializer[Any]):
 
     unused: ClassVar[dict[str, Unused]] = {
         "external_customer_ids_to_inherit_subscription": Unused("Create a subscription for each customer."),
-        "grouped_invoicing_children_to_create": Unused(SEPARATE),
+        "grouped_invoicing_children_to_create": Unused(JOINED),
         "parent_subscription_id": Unused(SEPARATE),
-        "subscriptions_ids_for_grouped_invoicing": Unused(SEPARATE),
+        "subscriptions_ids_for_grouped_invoicing": Unused(JOINED),
     }
 
     invoicing_customer_external_id = TextField(255, allow_null=True)

@@ -150,6 +150,12 @@ class Customer(Stamped):
         help_text="The category of VAT on electronic invoices without tax. Leave blank to derive it from the tax "
         "treatment.",
     )
+    joins_invoices = models.BooleanField(
+        "joint invoices",
+        default=False,
+        db_default=False,
+        help_text="Put charges of several subscriptions that are due at the same moment on one joint invoice.",
+    )
     metadata = models.JSONField(default=dict, blank=True)
 
     objects = CustomerQuerySet.as_manager()
@@ -189,7 +195,13 @@ class Customer(Stamped):
         return reverse("admin:customers_customer_change", args=[self.pk])
 
     def clean(self) -> None:
-        """Refuse a parent that doesn't get invoices itself, and one of a customer that is a parent."""
+        """Refuse a parent that doesn't get invoices itself, and one of a customer that is a parent.
+
+        Refuse joint invoices together with electronic ones, which are of one subscription each.
+        """
+        if self.joins_invoices and self.einvoice_format:
+            reason = "An electronic invoice is of one subscription. Turn off joint invoices or electronic invoices."
+            raise ValidationError({"joins_invoices": reason})
         if self.parent is None:
             return
         if self.parent.state == CustomerState.ARCHIVED:

@@ -158,6 +158,15 @@ def _end_commitment(api: Api, ids: SampleIds) -> None:
     api.post(f"subscriptions/{ids['subscription_id'][0]}/commitments/{ids['commitment_id'][0]}/end", {})
 
 
+def _finalize_joint(api: Api, ids: SampleIds) -> None:
+    """Subscribe the customer again from the same moment on, and finalize the joint invoice of both subscriptions."""
+    first = api.get(f"subscriptions/{ids['subscription_id'][0]}")
+    names = ("customer_id", "plan_id", "currency", "billing_period", "start_date")
+    api.post("subscriptions", {name: first[name] for name in names}, 201)
+    joint = api.get(f"joint-invoices/{ids['joint_invoice_id'][0]}")
+    api.post(f"invoices/{joint['sections'][0]['invoice_id']}/finalize")
+
+
 LINE_ITEM = Case(path_ids=lambda api: {"line_item_id": _find_fee(api)})
 PAUSED = Case(prepare=lambda api, ids: api.post(f"subscriptions/{ids['subscription_id'][0]}/pause", {}))
 MODIFIED = Case(fields=lambda api: {"id": _find_fee(api)})
@@ -184,6 +193,7 @@ CASES = {
     "getInvoicePdf": Case("url=true"),
     "createEntitlement": Case(fields=_make_other_feature),
     "createEntitlementsBulk": Case(fields=_make_other_feature),
+    "payJointInvoice": Case(prepare=_finalize_joint),
     "publishPlan": Case(prepare=lambda api, ids: api.post(f"plans/{ids['plan_id'][0]}/versions", {})),
     "createSubscriptionCommitment": Case(prepare=_end_commitment),
     "publishAddon": Case(prepare=lambda api, ids: api.post(f"addons/{ids['addon_id'][0]}/versions", {})),

@@ -71,7 +71,7 @@ def find_violations(body: Any, schema: Any) -> list[str]:
 
 def make_sample_company(api: Api) -> SampleIds:
     """Make a company with an object of every kind through the API, and return the ids of its objects."""
-    customer = api.post("customers", {"external_id": "acme", "name": "Acme Ltd"}, 201)
+    customer = api.post("customers", {"external_id": "acme", "name": "Acme Ltd", "joins_invoices": True}, 201)
     meter = {"event_name": "api.calls", "aggregation": {"type": "COUNT"}, "reset_usage": "BILLING_PERIOD"}
     feature = api.post("features", {"name": "Calls", "type": "metered", "lookup_key": "calls", "meter": meter}, 201)
     plan = api.post("plans", {"name": "Growth", "lookup_key": "growth"}, 201)
@@ -184,6 +184,7 @@ def make_sample_company(api: Api) -> SampleIds:
         "entity_id": [plan["id"], customer["id"], subscription["id"], feature["id"]],
         "parent_entity_id": [subscription["id"]],
         "invoice_id": [draft["id"], invoice["id"], one_off_draft["id"]],
+        "joint_invoice_id": [draft["joint_invoice_id"]],
         "line_id": [draft["line_items"][0]["id"], line],
         "invoice_line_item_id": [line], "destination_id": [invoice["id"], customer["id"]],
         "payment_id": [payment["id"], overpaid["id"]],

@@ -67,7 +67,7 @@ COVERED: dict[str, str | tuple[str, ...]] = {
     "billing.invoice.new_one_off": "createInvoice",
     "billing.invoice.pause_reminders_one": "createReminderPause",
     "billing.invoice.settle_one": "settleInvoiceDifference",
-    "billing.invoice.pay_one": ("createPayment", "updateInvoicePaymentStatus"),
+    "billing.invoice.pay_one": ("createPayment", "updateInvoicePaymentStatus", "payJointInvoice"),
     "billing.invoice.pdf_one": "getInvoicePdf",
     "billing.invoice.xml_one": "getElectronicInvoice",
     "billing.invoice.pdf_selected": "getInvoicePdf",

@@ -11,7 +11,9 @@ from config.office.dialogs import ReasonForm
 
 
 def _invoice_context(object_id: int | str | None) -> dict[str, Any]:
-    return {"invoice": get_object_or_404(Invoice.objects.select_related("customer"), pk=object_id)}
+    invoice = get_object_or_404(Invoice.objects.select_related("customer", "joint"), pk=object_id)
+    joint = invoice.joint if invoice.joint is not None and len(invoice.joint.parts) > 1 else None
+    return {"invoice": invoice, "joint": joint, "bill": joint or invoice}
 
 
 class FinalizeForm(BaseDialogForm):

@@ -11,7 +11,16 @@ from django.utils import timezone
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from billing.models import ADJUSTMENTS, CompanyProfile, CreditNote, Invoice, Payment, PaymentMethod, SurplusUse
+from billing.models import (
+    ADJUSTMENTS,
+    CompanyProfile,
+    CreditNote,
+    Invoice,
+    JointInvoice,
+    Payment,
+    PaymentMethod,
+    SurplusUse,
+)
 from billing.money import ZERO, currency_places, format_amount
 from billing.settlement.payments import Receipt
 from billing.settlement.refunds import calculate_refund_due, sum_refunds
@@ -84,7 +93,7 @@ class MoneyForm(BaseDialogForm):
 
 
 class PaymentForm(MoneyForm):
-    """Ask for a payment of an invoice."""
+    """Ask for a payment of an invoice. A section of a joint invoice is paid with the joint invoice."""
 
     note = forms.CharField(required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}))
     surplus_to = forms.ChoiceField(
@@ -96,8 +105,9 @@ class PaymentForm(MoneyForm):
     )
     field_order = ("amount", "received_on", "method", "reference", "note", "surplus_to")
 
-    def load_subject(self) -> Invoice:
-        return get_object_or_404(Invoice.objects.select_related("customer"), pk=self.object_id)
+    def load_subject(self) -> Invoice | JointInvoice:
+        invoice = get_object_or_404(Invoice.objects.select_related("customer", "joint__customer"), pk=self.object_id)
+        return invoice.joint or invoice
 
     def full_amount(self) -> Decimal:
         remaining: Decimal = self.subject.amount_remaining

@@ -17,11 +17,12 @@ from billing.admin.forms.invoices import FinalizeForm, VoidForm
 from billing.admin.forms.payments import DifferenceForm, PaymentForm
 from billing.admin.reminders.forms import PauseForm
 from billing.lifecycle import finalize, recompute, review, void
-from billing.models import EInvoice, Invoice, InvoiceKind, InvoiceState, SurplusUse
+from billing.models import EInvoice, Invoice, InvoiceKind, InvoiceState, JointInvoice, SurplusUse
 from billing.money import format_amount
 from billing.reminders.pausing import pause_reminders
 from billing.settlement.credit_notes import calculate_creditable_amount
 from billing.settlement.differences import settle_difference
+from billing.settlement.joint_invoices import record_joint_payment
 from billing.settlement.payments import record_payment
 from config.office.dialogs import ReasonForm, action, carry_out, open_page, staff
 
@@ -147,6 +148,8 @@ class InvoiceActions:
     )
     def pay_one(self, request: HttpRequest, form: PaymentForm, object_id: int) -> HttpResponse:
         """Record a payment. Submitting the same dialog twice records one payment."""
+        if isinstance(form.subject, JointInvoice):
+            return self._pay_joint(request, form, object_id)
         invoice = form.subject
         payment = record_payment(invoice, form.receipt(), now=timezone.now(), by=staff(request))
         invoice.refresh_from_db()
@@ -173,6 +176,12 @@ class InvoiceActions:
             done=f"{format_amount(receipt.amount, invoice.currency)} of {invoice} is settled.",
             then=invoice.get_absolute_url(),
         )
+
+    def _pay_joint(self, request: HttpRequest, form: PaymentForm, object_id: int) -> HttpResponse:
+        record_joint_payment(form.subject, form.receipt(), now=timezone.now(), by=staff(request))
+        joint = JointInvoice.objects.get(pk=form.subject.pk)
+        message = f"{joint} is paid." if joint.state == InvoiceState.PAID else f"Payment recorded for {joint}."
+        return open_page(request, get_object_or_404(Invoice, pk=object_id).get_absolute_url(), message)
 
     @action(description="Credit note", icon="undo", permissions=["credit"])
     def credit_one(self, request: HttpRequest, object_id: int) -> HttpResponse:

@@ -31,6 +31,7 @@ FORMATS = [base_formats.CSV, base_formats.XLSX]
 INVOICE_COLUMNS = {
     "id": "public_id",
     "number": "number",
+    "joint_invoice": "joint__number",
     "status": "status",
     "kind": "kind",
     "customer_external_id": "customer__external_id",

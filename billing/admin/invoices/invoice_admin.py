@@ -195,7 +195,7 @@ class InvoiceAdmin(WrittenBySystem, InvoiceActions, InvoiceExport, BaseAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Show an invoice as its customer sees it, with the calculation of each line, and its history."""
-        related = ("customer", "subscription", "run", "replaces", "finalized_by", "voided_by")
+        related = ("customer", "subscription", "run", "replaces", "finalized_by", "voided_by", "joint__replaces")
         invoice = Invoice.objects.select_related(*related).filter(pk=object_id).first() if object_id.isdigit() else None
         if invoice is not None and request.method == "POST":
             raise PermissionDenied("Invoices can't be edited here.")

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from django.db.models import F, Q
+from django.db.models import F, Prefetch, Q, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -24,6 +24,7 @@ from billing.models import (
     Invoice,
     InvoiceLine,
     InvoiceState,
+    JointInvoice,
     Payment,
     Reminder,
     ReminderPause,
@@ -35,6 +36,7 @@ from billing.reminders.planning import company_day
 from billing.settlement.refunds import calculate_refund_due
 from billing.wording import dates
 from config.office.pages import AdminView
+from customers.models import Subscription
 from customers.periods import Period
 
 MOST_EMAILS = 20
@@ -67,6 +69,14 @@ def _find_pause(invoice: Invoice, *, now: datetime) -> tuple[str, str] | None:
     return None if pause is None else (describe_pause(pause), pause.get_absolute_url())
 
 
+def list_sections(joint: JointInvoice | None, *, now: datetime) -> list[tuple[Invoice, str]]:
+    """List the sections of a joint invoice, each with its period. A draft with one section isn't joint yet."""
+    if joint is None or len(joint.parts) == 1:
+        return []
+    prefetch_related_objects(joint.parts, Prefetch("subscription", Subscription.objects.with_current(now)))
+    return [(section, format_period(section)) for section in joint.parts]
+
+
 def page_context(invoice: Invoice, *, now: datetime) -> dict[str, Any]:
     """Collect the context of the invoice's page."""
     status = status_of(invoice, now)
@@ -79,6 +89,8 @@ def page_context(invoice: Invoice, *, now: datetime) -> dict[str, Any]:
         upcoming_url = reverse("admin:billing_subscription_upcoming", args=[invoice.subscription_id])
     return {
         "invoice": invoice,
+        "joint": invoice.joint,
+        "sections": list_sections(invoice.joint, now=now),
         "title": str(invoice),
         "period": format_period(invoice),
         "groups": page.group_lines(split_lines(lines)[0], invoice.currency),
@@ -88,7 +100,7 @@ def page_context(invoice: Invoice, *, now: datetime) -> dict[str, Any]:
         "payments": list_payments(invoice),
         "emails": list(
             Email.objects.filter(
-                Q(invoice=invoice) | Q(credit_note__invoice=invoice) | Q(payment__invoice=invoice)
+                _is_emailed(invoice) | Q(credit_note__invoice=invoice) | Q(payment__invoice=invoice)
             ).order_by("-pk")[:MOST_EMAILS]
         ),
         "reminders": _list_reminders(invoice),
@@ -108,6 +120,10 @@ def page_context(invoice: Invoice, *, now: datetime) -> dict[str, Any]:
         "replaced_by": Invoice.objects.filter(replaces=invoice).first(),
         "upcoming_url": upcoming_url,
     }
+
+
+def _is_emailed(invoice: Invoice) -> Q:
+    return Q(invoice=invoice) if invoice.joint_id is None else Q(invoice__joint=invoice.joint_id)
 
 
 class LineProof(AdminView):

@@ -14,9 +14,10 @@ from billing.admin.shared import format_totals, money_cell
 from billing.explanation import page as invoice_page
 from billing.explanation.totals import list_upcoming_total_rows
 from billing.invoicing.compute import ComputedInvoice
+from billing.invoicing.joint_upcoming import upcoming_sections
 from billing.invoicing.upcoming import Upcoming, upcoming, upcoming_many
 from billing.models import InvoiceKind
-from billing.money import format_amount
+from billing.money import ZERO, format_amount
 from billing.wording import dates
 from config.office.pages import AdminPage
 from customers.models import Subscription
@@ -63,8 +64,29 @@ class UpcomingPage(AdminPage):
             coming=preview,
             main=_invoice_context(subscription, preview.invoice) if preview.invoice else None,
             earlier=[_invoice_context(subscription, invoice) for invoice in preview.earlier],
+            joint=_joint_context(preview, now),
             as_of=now,
         )
+
+
+def _joint_context(preview: Upcoming, now: datetime) -> dict[str, Any] | None:
+    """Collect the subscriptions that will be on the same joint invoice, or None."""
+    sections = upcoming_sections(preview, now=now)
+    if not sections:
+        return None
+    subscriptions = Subscription.objects.with_current(now).select_related("customer").in_bulk(sections)
+    currency = preview.subscription.currency
+    rows = [
+        (
+            subscriptions[pk],
+            dates(section.period, section.subscription.timezone),
+            format_amount(section.total, currency),
+        )
+        for pk, section in sections.items()
+        if section.period is not None
+    ]
+    total = sum((section.total for section in sections.values()), ZERO)
+    return {"rows": rows, "total": format_amount(total, currency)}
 
 
 def search_subscriptions(search: str, now: datetime) -> QuerySet[Subscription]:

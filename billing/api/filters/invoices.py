@@ -36,6 +36,7 @@ class InvoiceFilter(ListFilter):
     customer_id = filters.CharFilter(field_name="customer__public_id")
     external_customer_id = filters.CharFilter(field_name="customer__external_id")
     subscription_id = filters.CharFilter(field_name="subscription__public_id")
+    joint_invoice_id = filters.CharFilter(field_name="joint__public_id")
     currency = filters.CharFilter(field_name="currency", lookup_expr="iexact")
     invoice_type = filters.CharFilter(method="with_type", label="SUBSCRIPTION or ONE_OFF.")
     billing_reason = ManyFilter(

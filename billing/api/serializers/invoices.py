@@ -52,7 +52,7 @@ def invoice_headers() -> QuerySet[Invoice]:
     received = Payment.objects.filter(Q(source=None) | Q(reverses=F("source")), invoice=OuterRef("pk"))
     overpaid = received.exclude(surplus=0).order_by().values("invoice").annotate(sum=Sum("surplus")).values("sum")
     headers: QuerySet[Invoice] = Invoice.objects.annotate(overpaid=Subquery(overpaid))
-    related = ("customer", "subscription__customer", "replaced_by", "einvoice")
+    related = ("customer", "subscription__customer", "replaced_by", "einvoice", "joint")
     return headers.select_related(*related).defer("einvoice__xml").order_by("-pk")
 
 
@@ -136,6 +136,15 @@ class InvoiceOut(ContractRecord):
 
     id = ComputedText(allow_null=True)
     invoice_number = serializers.CharField(source="number", allow_null=True)
+    joint_invoice_id = serializers.CharField(
+        source="joint.public_id",
+        default=None,
+        allow_null=True,
+        help_text="The joint invoice of which this invoice is a section, for customers with joins_invoices.",
+    )
+    joint_invoice_number = serializers.CharField(
+        source="joint.number", default=None, allow_null=True, help_text="The number that the customer sees."
+    )
     invoice_status = ComputedChoice(
         list(INVOICE_STATUSES),
         help_text="DRAFT: Draft in the admin. FINALIZED: Open, Partly paid, Overdue or Paid. VOIDED: Void.",

@@ -5,6 +5,10 @@ WITH series AS (
     SELECT 'invoice' AS subject, id, number FROM billing_invoice
     WHERE series_id = %(series)s AND number IS NOT NULL
     UNION ALL
+    SELECT 'invoice', (SELECT min(id) FROM billing_invoice WHERE joint_id = joint.id), number
+    FROM billing_jointinvoice AS joint
+    WHERE series_id = %(series)s AND number IS NOT NULL
+    UNION ALL
     SELECT 'credit_note', id, number FROM billing_creditnote
     WHERE series_id = %(series)s AND number IS NOT NULL
 ), numbered AS (

@@ -41,6 +41,7 @@ class CustomerOut(ContractRecord):
     untaxed_category = serializers.CharField()
     parent_customer_id = serializers.CharField(source="parent.public_id", default=None, allow_null=True)
     parent_customer_external_id = serializers.CharField(source="parent.external_id", default=None, allow_null=True)
+    joins_invoices = serializers.BooleanField()
     metadata = MetadataField()
     status = StatusField()
     created_at = serializers.DateTimeField()

@@ -58,6 +58,7 @@ WRITING = {
         setCustomerReminderSchedule updateReminderSchedule
         handleEmail resendEmail resetEmailTemplate testEmailTemplate updateEmailTemplate
         executeInvoiceModify executeSubscriptionModify finalizeInvoice finalizeInvoices holdInvoice holdInvoices
+        payJointInvoice
         processCreditNote recalculateInvoice recalculateInvoiceV2 refundCreditNote refundPayment
         reissueInvoice releaseInvoice reopenLateAdjustments reopenMonth replayProblems reversePayment startBillingRun
         startProofs

@@ -18,10 +18,11 @@ from billing.sending.delivering import deliver_due
 from config.refusals import Refused
 from customers.models import SubscriptionPhase
 from tests.billing.invoices import at_once
+from tests.billing.late import invoice_at
 from tests.billing.reminders.world import deliver, make_payer, make_schedule, make_unpaid, on, remind
 from tests.billing.settlement.test_payments import pay
-from tests.billing.world import D
-from tests.factories import make_subscription, make_user
+from tests.billing.world import D, utc
+from tests.factories import make_subscription, make_user, make_version
 
 pytestmark = pytest.mark.django_db
 TASK = {"days": 30, "needs_person": True}
@@ -48,6 +49,21 @@ def test_the_usual_steps_are_emailed_once_each_until_the_invoice_is_paid():
     pay(invoice, "60", now=on(11, 16))
     assert remind(12, 1) == 0
     assert taken(invoice) == [-3, 0, 7, 14]
+
+
+def test_a_joint_invoice_is_reminded_of_once_with_what_is_left_on_all_sections():
+    make_schedule()
+    acme = make_payer(joins_invoices=True)
+    for amount in (10, 20, 30):
+        plan = make_version({"kind": "fixed", "cadence": "arrears", "unit_amount": D(amount)})
+        make_subscription(customer=acme, plan=plan, starts_at=utc(2026, 9, 1))
+    first, *_ = invoice_at(utc(2026, 10, 2))  # due on 1 November
+    assert remind(11, 8) == 1
+    pay(first, "10", now=on(11, 9))
+    assert [remind(11, 9), remind(11, 15), remind(11, 15)] == [0, 1, 0]
+    emails = Email.objects.order_by("pk")
+    assert [email.subject.partition(" was ")[0] for email in emails] == ["Reminder: invoice INV-000001"] * 2
+    assert ["Left to pay: $60.00." in emails[0].text, "Left to pay: $50.00." in emails[1].text] == [True, True]
 
 
 def test_nothing_is_sent_without_a_schedule_or_before_it_begins():

@@ -20,6 +20,7 @@ NOT_PERSONAL = {
     "billing.einvoice": {"sha256"},
     "billing.invoice": {"public_id", "number", "currency", "seller"},
     "billing.invoiceline": {"public_id", "computation"},
+    "billing.jointinvoice": {"public_id", "currency", "number"},
     "billing.lateadjustment": {"public_id", "currency", "again"},
     "billing.payment": {"public_id", "currency", "account", "idempotency_key"},
     "billing.proofrun": {"public_id"},
