@@ -3,6 +3,7 @@
 from django.urls import path
 
 from billing.api import (
+    coming_invoices,
     commitments,
     company,
     comparisons,
@@ -165,6 +166,7 @@ urlpatterns = [
     path("runs/<str:run_id>/findings", runs.RunFindings.as_view()),
     path("customers/usage", usage.CustomerUsage.as_view()),
     path("events/analytics", usage.UsageAnalytics.as_view()),
+    path("subscriptions/<str:subscription_id>/coming-invoices", coming_invoices.ComingInvoices.as_view()),
     path(
         "subscriptions/<str:subscription_id>/commitments",
         commitments.SubscriptionCommitmentList.as_view(),

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from django.db import transaction
 
-from billing.invoicing.upcoming import upcoming
+from billing.invoicing.upcoming import Upcoming, upcoming
 from billing.money import ZERO
 from config.approvals.gate import without_approval
 from customers.models import Subscription
@@ -46,14 +46,22 @@ def preview_coming(subscription: Subscription, change: Callable[[], object], *, 
     ]
 
 
+def forecast(subscription: Subscription, *, now: datetime, periods: int = MOST_PERIODS) -> Upcoming:
+    """Calculate the invoices that are due until the end of so many billing periods, the current one included.
+
+    They are the `earlier` ones of the result, by when they are due, with those that are due and not issued yet.
+    """
+    schedule = get_schedule(subscription)
+    start = max(now, subscription.started_at)
+    return upcoming(subscription.pk, now=schedule.boundary(schedule.index_at(start) + periods))
+
+
 type Totals = dict[datetime, tuple[Period, Decimal]]
 
 
 def _list_totals(subscription: Subscription, now: datetime) -> Totals:
     """Return the totals of the invoices that are due within the next periods, by when they are due."""
-    schedule = get_schedule(subscription)
-    start = max(now, subscription.started_at)
-    result = upcoming(subscription.pk, now=schedule.boundary(schedule.index_at(start) + MOST_PERIODS))
+    result = forecast(subscription, now=now)
     totals: Totals = defaultdict(lambda: (Period(now, now), ZERO))
     for computed in result.earlier:
         invoice = computed.request.invoice
