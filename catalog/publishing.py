@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,11 +13,14 @@ from django.db import models, transaction
 from catalog.comparing import differences
 from catalog.models import Entitlement, Plan, PlanVersion, Price, PriceTier
 from catalog.models.plans import PlanState, VersionState
+from catalog.signals import publishing_hooks
 from catalog.validation import find_publishing_problems
 from config.approvals.gate import Action, ApprovalNeeded, require_approval
 from config.approvals.kinds import ApprovalKind, Operation
 from config.audit import recorded
 from config.refusals import Refused
+
+PERMANENT = "New subscriptions use these prices, and the version can't be changed anymore."
 
 
 class PlanArchived(Refused):
@@ -63,7 +67,7 @@ def publish(version: PlanVersion, *, now: datetime, by: User | None, reason: str
     """Make a draft permanent. New subscriptions use it from now on. A second call changes nothing.
 
     Raises PlanArchived, one ValidationError that lists every problem of the prices and
-    free tiers, and ApprovalNeeded.
+    free tiers, what a hook raises, and ApprovalNeeded: also without a rule, if a hook has a reason for it.
     """
     plan = _lock_plan(version.plan)
     locked = PlanVersion.objects.select_for_update().get(pk=version.pk)
@@ -72,7 +76,8 @@ def publish(version: PlanVersion, *, now: datetime, by: User | None, reason: str
             raise PlanArchived(f"{plan} is archived. Activate it before you publish a version.")
         if problems := find_publishing_problems(locked):
             raise ValidationError(problems)
-        require_approval(_describe(locked, reason), by=by)
+        concerns = [concern for hook in publishing_hooks for concern in hook(locked, now)]
+        require_approval(_describe(locked, reason, concerns), by=by, always=bool(concerns))
         locked.state, locked.published_at, locked.published_by = VersionState.PUBLISHED, now, by
         with recorded(by=by, reason=reason or locked.note):
             locked.save()
@@ -80,7 +85,7 @@ def publish(version: PlanVersion, *, now: datetime, by: User | None, reason: str
     return version
 
 
-def _describe(draft: PlanVersion, reason: str) -> Action:
+def _describe(draft: PlanVersion, reason: str, concerns: Sequence[str]) -> Action:
     """Describe a draft to who decides about publishing it, with the differences from the published version."""
     changes = [
         f"{change.subject}: {change.before or 'new'} → {change.after or 'removed'}" for change in differences(draft)
@@ -89,13 +94,13 @@ def _describe(draft: PlanVersion, reason: str) -> Action:
         Operation.PUBLISH,
         [ApprovalKind.PRICES],
         [draft],
-        {"reason": reason, "checksum": _fingerprint(draft)},
+        {"reason": reason, "checksum": fingerprint(draft)},
         title=f"Publish {draft}",
-        effect="\n".join(["New subscriptions use these prices, and the version can't be changed anymore.", *changes]),
+        effect="\n".join([PERMANENT, *concerns, *changes]),
     )
 
 
-def _fingerprint(version: PlanVersion) -> str:
+def fingerprint(version: PlanVersion) -> str:
     """Return a hash of everything that a version charges, so that no other prices are published than were approved."""
     rows: list[models.Model] = [version, *version.prices.order_by("pk")]
     rows += PriceTier.objects.filter(price__version=version).order_by("pk")
