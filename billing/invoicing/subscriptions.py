@@ -69,17 +69,18 @@ def load_subscriptions_as_of(moments: Sequence[tuple[int, datetime]]) -> list[Bi
     subscription that wasn't recorded yet at its moment is read as it is now.
     """
     ids = {pk for pk, _ in moments}
-    rows = list(
-        SubscriptionPhase.objects.filter(subscription_id__in=ids).order_by("subscription_id", "starts_at", "pk")
-    )
-    catalog = load_catalog({row.plan_version_id for row in rows})
+    phases: dict[int, list[SubscriptionPhase]] = defaultdict(list)
+    rows = SubscriptionPhase.objects.filter(subscription_id__among=list(ids))
+    for row in rows.order_by("subscription_id", "starts_at", "pk"):
+        phases[row.subscription_id].append(row)
+    catalog = load_catalog({row.plan_version_id for versions in phases.values() for row in versions})
     subscriptions = with_payers(Subscription.objects.all()).in_bulk(ids)
     result = []
     for pk, moment in moments:
-        versions = [row for row in rows if row.subscription_id == pk]
-        current = [row for row in versions if row.superseded_at is None]
-        phases = [_phase(row) for row in [row for row in versions if _is_known_at(row, moment)] or current]
-        subscription = _billed_subscription(subscriptions[pk], phases, catalog, BillingProgress())
+        known = [row for row in phases[pk] if _is_known_at(row, moment)]
+        current = [row for row in phases[pk] if row.superseded_at is None]
+        chain = [_phase(row) for row in known or current]
+        subscription = _billed_subscription(subscriptions[pk], chain, catalog, BillingProgress())
         subscription.ended_at = None  # the end as known then is the end of the last phase
         result.append(subscription)
     return result

@@ -1,7 +1,7 @@
 """Read invoices as sides of a comparison: many at once, with a number of queries that doesn't depend on how many."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -15,8 +15,9 @@ from billing.explanation.comparison.values import (
     UsageRating,
     UsedQuantity,
 )
-from billing.invoicing.plan_terms import Version, load_catalog, terms_of
+from billing.invoicing.plan_terms import Catalog, Version, load_catalog, terms_of
 from billing.kinds import LineKind
+from billing.lines import Charge
 from billing.models import Invoice, InvoiceLine
 from billing.money import ZERO, exact
 from billing.rating.terms import Terms
@@ -49,7 +50,11 @@ class SideReader:
 
     def side(self, invoices: Sequence[Invoice]) -> ComparedSide:
         """Return the lines of invoices in one currency, with what is in force in their periods."""
-        lines = [self._read_line(invoice, line) for invoice in invoices for line in self._lines[invoice.pk]]
+        lines = [
+            read_line(line, invoice.subscription_id, self._catalog, self._terms)
+            for invoice in invoices
+            for line in self._lines[invoice.pk]
+        ]
         contracts: dict[int | None, dict[int, Contract]] = defaultdict(dict)
         offers: dict[Hashable, OfferedUsage] = {}
         for line in lines:
@@ -58,9 +63,11 @@ class SideReader:
         for invoice in invoices:
             for phase in self._phases_of(invoice):
                 version = self._catalog[phase.plan_version_id]
-                contracts[invoice.subscription_id][version.row.pk] = _contract(version)
+                contracts[invoice.subscription_id][version.row.pk] = contract_of(version)
                 if phase.kind == PhaseKind.ACTIVE:
-                    offers |= dict(self._offers(version, self._subscriptions[phase.subscription_id]))
+                    subscription = self._subscriptions[phase.subscription_id]
+                    interval = Interval(subscription.interval, subscription.interval_count)
+                    offers |= dict(offers_of(version, subscription.pk, subscription.currency, interval))
         return ComparedSide(lines, {key: tuple(rows.values()) for key, rows in contracts.items()}, offers)
 
     def _phases_of(self, invoice: Invoice) -> Iterator[SubscriptionPhase]:
@@ -72,52 +79,66 @@ class SideReader:
             if (phase.starts_at < end or phase.starts_at == start) and (phase.ends_at is None or phase.ends_at > start):
                 yield phase
 
-    def _offers(self, version: Version, subscription: Subscription) -> Iterator[tuple[Hashable, OfferedUsage]]:
-        """Yield the usage prices whose free units are granted once a period, which can be rated without usage."""
-        plan = version.terms(subscription.currency, Interval(subscription.interval, subscription.interval_count))
-        for price in plan.usage:
-            allowance = plan.allowance(price.feature.id)
-            if allowance.reset == EntitlementReset.PERIOD and not allowance.is_prorated:
-                rating = UsageRating(price.terms, allowance.limit)
-                yield (subscription.pk, price.feature.id), OfferedUsage(_contract(version), price.price_id, rating)
-
-    def _read_line(self, invoice: Invoice, line: InvoiceLine) -> ComparedLine:
-        kind = LineKind(line.kind)
-        version = self._catalog.get(line.plan_version_id or 0)
-        return ComparedLine(
-            kind=kind,
-            amount=line.amount,
-            name=_name(kind, line),
-            subject=_subject(kind, line),
-            subscription_id=invoice.subscription_id,
-            contract=_contract(version) if version is not None else None,
-            price_id=line.price_id,
-            usage=self._read_usage(line) if kind == LineKind.USAGE else None,
-            fee=_read_fee(line) if kind == LineKind.FEE else None,
-        )
-
-    def _read_usage(self, line: InvoiceLine) -> UsedQuantity:
-        terms = self._terms.get(line.price_id or 0)
-        if terms is None or "less" in line.computation:
-            return UsedQuantity(line.quantity, line.free_units)
-        is_trial = bool(line.computation.get("trial"))
-        return UsedQuantity(line.quantity, line.free_units, UsageRating(terms, _available(line), is_trial))
-
     @cached_property
     def _terms(self) -> dict[int, Terms]:
-        return {
-            price.pk: terms_of(price, tiers)
-            for version in self._catalog.values()
-            for price, tiers in version.prices
-            if price.kind == PriceKind.USAGE
-        }
+        return usage_terms(self._catalog)
 
 
-def _contract(version: Version) -> Contract:
+def offers_of(
+    version: Version, subscription_id: int, currency: str, interval: Interval
+) -> Iterator[tuple[Hashable, OfferedUsage]]:
+    """Yield the usage prices whose free units are granted once a period, which can be rated without usage."""
+    plan = version.terms(currency, interval)
+    for price in plan.usage:
+        allowance = plan.allowance(price.feature.id)
+        if allowance.reset == EntitlementReset.PERIOD and not allowance.is_prorated:
+            rating = UsageRating(price.terms, allowance.limit)
+            yield (subscription_id, price.feature.id), OfferedUsage(contract_of(version), price.price_id, rating)
+
+
+def usage_terms(catalog: Catalog) -> dict[int, Terms]:
+    """Return the terms of all usage prices of plan versions, by the price's id."""
+    return {
+        price.pk: terms_of(price, tiers)
+        for version in catalog.values()
+        for price, tiers in version.prices
+        if price.kind == PriceKind.USAGE
+    }
+
+
+def read_line(
+    line: InvoiceLine | Charge, subscription_id: int | None, catalog: Catalog, terms: Mapping[int, Terms]
+) -> ComparedLine:
+    """Read a saved line, or a charge that isn't saved. `terms` are those of the usage prices, by their ids."""
+    kind = LineKind(line.kind)
+    version = catalog.get(line.plan_version_id or 0)
+    return ComparedLine(
+        kind=kind,
+        amount=line.amount,
+        name=_name(kind, line),
+        subject=_subject(kind, line),
+        subscription_id=subscription_id,
+        contract=contract_of(version) if version is not None else None,
+        price_id=line.price_id,
+        usage=_read_usage(line, terms) if kind == LineKind.USAGE else None,
+        fee=_read_fee(line) if kind == LineKind.FEE else None,
+    )
+
+
+def _read_usage(line: InvoiceLine | Charge, terms_by_price: Mapping[int, Terms]) -> UsedQuantity:
+    terms = terms_by_price.get(line.price_id or 0)
+    if terms is None or "less" in line.computation:
+        return UsedQuantity(line.quantity, line.free_units)
+    is_trial = bool(line.computation.get("trial"))
+    return UsedQuantity(line.quantity, line.free_units, UsageRating(terms, _available(line), is_trial))
+
+
+def contract_of(version: Version) -> Contract:
+    """Return a plan version as the contract of a charge."""
     return Contract(version.row.pk, version.row.plan_id, str(version.row), version.row.base_id is not None)
 
 
-def _available(line: InvoiceLine) -> Decimal | None:
+def _available(line: InvoiceLine | Charge) -> Decimal | None:
     """Return the free units available to the line's usage. Of several grants, such as those of days, what was used."""
     windows = line.computation.get("windows", [])
     if len(windows) != 1:
@@ -130,21 +151,21 @@ def _available(line: InvoiceLine) -> Decimal | None:
         return max(Decimal(window["limit"]) - max(before, ZERO), ZERO)
 
 
-def _read_fee(line: InvoiceLine) -> ChargedFee | None:
+def _read_fee(line: InvoiceLine | Charge) -> ChargedFee | None:
     days: dict[str, Any] = line.computation.get("days", {})
     if line.unit_amount is None or not days.get("of"):
         return None
     return ChargedFee(line.unit_amount, line.quantity, days["charged"], days["of"], line.computation.get("periods", 1))
 
 
-def _name(kind: LineKind, line: InvoiceLine) -> str:
+def _name(kind: LineKind, line: InvoiceLine | Charge) -> str:
     """Return the short name of what a line charges: the label of a price, a coupon, a tax."""
     own: dict[str, Any] = line.computation.get(str(kind), {})
     named = own if kind in (LineKind.DISCOUNT, LineKind.TAX) else line.computation
     return str(named.get("name") or named.get("label") or line.description.partition(" · ")[0])
 
 
-def _subject(kind: LineKind, line: InvoiceLine) -> Hashable:
+def _subject(kind: LineKind, line: InvoiceLine | Charge) -> Hashable:
     """Return what a line is matched by: a feature, the code of a discount or tax, or its name."""
     if kind == LineKind.USAGE:
         return line.feature_id
