@@ -12,6 +12,7 @@ from billing.models import (
     Payment,
     PaymentKind,
     Reminder,
+    Simulation,
     Wallet,
     WalletEntry,
 )
@@ -79,3 +80,8 @@ def notify_email(event: WebhookEvent, email: Email, *, now: datetime) -> None:
 def notify_reminder(event: WebhookEvent, reminder: Reminder, *, now: datetime) -> None:
     """Report a step that was taken for an unpaid invoice, or that its task was handled."""
     emit(event, "reminder", [reminder.pk], at=now)
+
+
+def notify_simulation(simulation: Simulation, *, now: datetime) -> None:
+    """Report that a simulation is finished, with its results."""
+    emit(WebhookEvent.SIMULATION_COMPLETED, "simulation", [simulation.pk], at=now)

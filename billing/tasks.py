@@ -25,6 +25,7 @@ from billing.runs.late_usage import bill_ended, check_recent, credit_reductions
 from billing.self_test.running import delete_sent, run_self_test
 from billing.sending.delivering import EMAILS_LOCK, deliver_due
 from billing.settlement import credit_expiry
+from billing.simulation import running as simulation
 from config.db.clock import read_clock
 from config.jobs import enqueue_on_commit, gc_paused, run_for_a_turn
 
@@ -261,3 +262,34 @@ def _proof_parts() -> Iterator[int]:
 def enqueue_proofs() -> None:
     """Enqueue the task that continues proofs once the transaction is committed."""
     enqueue_on_commit(continue_proofs, expires=60)
+
+
+@shared_task(name="billing.tasks.continue_simulations")
+def continue_simulations() -> int:
+    """Calculate simulations that were started, one transaction per chunk; return how many subscriptions.
+
+    Runs for about half a minute, then enqueues itself; if it is killed, the schedule continues. Safe to run twice or
+    concurrently: workers calculate different chunks. The error of a failing simulation is raised after the others had
+    their turn, and the schedule tries again.
+    """
+    with gc_paused():
+        return run_for_a_turn(_simulation_chunks(), enqueue_simulations)
+
+
+def _simulation_chunks() -> Iterator[int]:
+    errors = []
+    for simulation_id in simulation.unfinished():
+        try:
+            while calculated := simulation.simulate_chunk(simulation_id, now=read_clock()):
+                yield calculated
+        except Exception as error:
+            log.exception("Simulation %s failed", simulation_id)
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def enqueue_simulations(*, times: int = 1) -> None:
+    """Enqueue the task that continues simulations once the transaction is committed, for one or more workers."""
+    for _ in range(times):
+        enqueue_on_commit(continue_simulations, expires=60)

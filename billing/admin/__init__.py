@@ -17,6 +17,7 @@ from billing.admin import (
     runs,
     self_tests,
     series,
+    simulations,
     taxes,
     wallets,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "runs",
     "self_tests",
     "series",
+    "simulations",
     "taxes",
     "wallets",
 ]

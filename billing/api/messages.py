@@ -21,6 +21,7 @@ from billing.api.serializers.payments import PaymentOut, payments
 from billing.api.serializers.reminders import ReminderOut
 from billing.api.serializers.wallet_transactions import EntryOut, movements
 from billing.api.serializers.wallets import WalletOut, wallets
+from billing.api.simulations import SimulationOut, simulations
 from billing.models import MonthClosing
 from config.alarms.serializers import AlarmOut
 from config.approvals.serializers import ApprovalOut
@@ -75,6 +76,7 @@ CARRIED: dict[str, tuple[str, type[serializers.Serializer[Any]]]] = {
     "approval": ("approval", ApprovalOut),
     "alarm": ("alarm", AlarmOut),
     "month": ("month", MonthClosingOut),
+    "simulation": ("simulation", SimulationOut),
     "problem": ("problem", CauseOut),
     "conflict": ("conflict", ConflictOut),
     "webhook": ("webhook", TestedOut),
@@ -148,6 +150,11 @@ def render_months(ids: Sequence[int], at: datetime) -> Payload:
     return _render(MonthClosing.objects.filter(pk__in=ids), MonthClosingOut)
 
 
+def render_simulations(ids: Sequence[int], at: datetime) -> Payload:
+    """Render simulations as the API does, with their results by currency."""
+    return _render(simulations().filter(pk__in=ids).order_by("pk"), SimulationOut)
+
+
 def render_late_adjustments(ids: Sequence[int], at: datetime) -> Payload:
     """Render late adjustments as the API does."""
     return _render(late_adjustments().filter(pk__in=ids).order_by("pk"), LateAdjustmentOut)
@@ -175,4 +182,5 @@ def register() -> None:
     register_renderer("email", render_emails)
     register_renderer("reminder", render_reminders)
     register_renderer("month", render_months)
+    register_renderer("simulation", render_simulations)
     personal_data.register()

@@ -25,6 +25,14 @@ from billing.models.reminders import (
 from billing.models.runs import BillingRun, BillingState, RunChunk, RunFinding, RunKind, RunState
 from billing.models.self_tests import SelfTest, SelfTestStage
 from billing.models.series import NumberSeries, SeriesUse
+from billing.models.simulations import (
+    SimulatedChange,
+    SimulatedSelection,
+    Simulation,
+    SimulationChunk,
+    SimulationInvoice,
+    SimulationState,
+)
 from billing.models.statuses import InvoiceStatus, has_status, status_label, status_of
 from billing.models.taxes import TaxAssignment, TaxRate
 from billing.models.wallets import CreditGrant, EntryKind, GrantKind, Wallet, WalletEntry, WalletState
@@ -94,6 +102,12 @@ __all__ = [
     "SelfTest",
     "SelfTestStage",
     "SeriesUse",
+    "SimulatedChange",
+    "SimulatedSelection",
+    "Simulation",
+    "SimulationChunk",
+    "SimulationInvoice",
+    "SimulationState",
     "SurplusUse",
     "TaxAssignment",
     "TaxRate",

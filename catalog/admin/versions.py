@@ -22,7 +22,7 @@ from catalog.admin.value_prices import ValuePricesForm
 from catalog.by_value import set_value_prices
 from catalog.comparing import differences
 from catalog.models import Entitlement, IntervalUnit, PlanVersion, Price
-from catalog.models.plans import VersionState
+from catalog.models.plans import OfferKind, VersionState
 from catalog.publishing import get_or_create_draft, publish_with_note
 from catalog.validation import find_publishing_problems
 from catalog.wording import describe_free_tier, describe_price
@@ -130,7 +130,7 @@ class PlanVersionAdmin(OfficeAdmin):
     empty_title = "No plan versions yet"
     empty_text = "Add a plan first. It comes with a first version."
     change_form_before_template = "admin/catalog/planversion/state.html"
-    actions_detail = ("add_price", "add_prices_by_value", "publish_version", "new_version")
+    actions_detail = ("add_price", "add_prices_by_value", "simulate", "publish_version", "new_version")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PlanVersion]:
         rows: QuerySet[PlanVersion] = (
@@ -206,6 +206,10 @@ class PlanVersionAdmin(OfficeAdmin):
     def has_new_version_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return super().has_change_permission(request) and self._is(object_id, VersionState.PUBLISHED)
 
+    def has_simulate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        versions = PlanVersion.objects.filter(pk=object_id, plan__kind=OfferKind.PLAN)
+        return request.user.has_perm("billing.add_simulation") and versions.exists()
+
     def _is(self, object_id: Any, state: VersionState) -> bool:
         return PlanVersion.objects.filter(pk=object_id, state=state).exists()
 
@@ -265,6 +269,10 @@ class PlanVersionAdmin(OfficeAdmin):
             done=f"{version} was published.",
             then=page_of(version),
         )
+
+    @action(description="Simulate", icon="science", permissions=["simulate"])
+    def simulate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return HttpResponseRedirect(reverse("admin:billing_simulation_start", query={"version": object_id}))
 
     @action(
         description="New version",

@@ -39,6 +39,16 @@ COMMANDS = (
         *("Run billing", "play_circle", "billing_billingrun_changelist", "billing.add_billingrun", "start dry run"),
         hint="“Run billing now” or “Dry run”",
     ),
+    Command(
+        *(
+            "Simulate prices",
+            "science",
+            "billing_simulation_changelist",
+            "billing.add_simulation",
+            "price change what if",
+        ),
+        hint="“New simulation”",
+    ),
     Command("Review drafts", "rule", "billing_review", "billing.change_invoice", "finalize approve"),
     Command("Create one-off invoice", "receipt_long", "billing_new_one_off", "billing.add_invoice", "new bill"),
     Command(

@@ -128,6 +128,10 @@ SECTIONS = (
                 covers=("billing_runfinding_changelist",),
             ),
             Item(
+                *("Simulations", "science", "billing_simulation_changelist", "billing.view_simulation"),
+                covers=("billing_simulationinvoice_changelist",),
+            ),
+            Item(
                 *("Discounts", "percent_discount", "billing_coupon_changelist", "billing.view_coupon"),
                 covers=("billing_couponapplication_changelist",),
             ),

@@ -31,6 +31,7 @@ TAGS = {
     "Taxes": "Tax rates, and who pays them.",
     "Billing runs": "Billing everything that is due, or a dry run of it.",
     "Month end": "Checklist, revenue, receivables, usage by billing status and unbilled revenue.",
+    "Simulations": "Past invoices calculated again on other prices, beside what was invoiced.",
     "Proofs": "What was calculated again by other means, and what differed.",
     "Company": "The company on documents, and the numbers of documents.",
     "API keys": "Keys of other systems and their scopes.",

@@ -46,12 +46,13 @@ RULES = ("config.approvalrule",)
 PERSONAL_DATA = ("config.personaldataerasure",)
 SETTINGS = (*(f"{app}.*" for app in STAFF_APPS), "config.signinrules")
 
+SIMULATIONS = ("billing.simulation",)  # calculate again what was invoiced, which changes nothing
 PROOFS = ("billing.proofrun",)  # start proofs, which change nothing
 
 ROLES = (
     Role("Viewer"),
     Role("Auditor", PROOFS, can_view_staff=True),
-    Role("Operations", CATALOG + CUSTOMERS + EVENTS + WEBHOOKS + APPROVALS + ALARMS),
+    Role("Operations", CATALOG + CUSTOMERS + EVENTS + WEBHOOKS + APPROVALS + ALARMS + SIMULATIONS),
     Role("Finance", CUSTOMERS + MONEY + APPROVALS + ALARMS),
     Role(
         "Owner",

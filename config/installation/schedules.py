@@ -136,6 +136,13 @@ DEFAULTS = (
         "Finalizes draft invoices that have waited long enough for late events.",
     ),
     Schedule(
+        "Continue simulations",
+        "billing.tasks.continue_simulations",
+        Every(seconds=15),
+        60,
+        "Continues simulations that were started and aren't finished, for example after a restart.",
+    ),
+    Schedule(
         "Send emails",
         "billing.tasks.send_emails",
         Every(seconds=5),

@@ -145,6 +145,7 @@ AT_ONCE = (
     ),
     PersonalTable("billing.latecheck", "Problems of late usage", {"problem": WORD}, OF_SUBSCRIPTION),
     PersonalTable("billing.billingstate", "Reasons why billing stopped", {"parked_reason": WORD}, OF_SUBSCRIPTION),
+    PersonalTable("billing.simulationinvoice", "Problems of simulations", {"problem": WORD}, OF_SUBSCRIPTION),
     PersonalTable("billing.runfinding", "Problems of billing runs", {"problem": WORD}, OF_SUBSCRIPTION),
 )
 KEPT = (

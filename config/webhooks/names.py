@@ -38,6 +38,7 @@ class WebhookEvent(models.TextChoices):
     LATE_USAGE_UPDATED = "late_adjustment.updated", "Late usage approved, waived or reopened"
     MONTH_CLOSED = "month.closed", "Month closed"
     MONTH_REOPENED = "month.reopened", "Month reopened"
+    SIMULATION_COMPLETED = "simulation.completed", "Simulation finished"
     PROBLEM_OPENED = "problem.opened", "Problem opened with a new cause"
     CONFLICT_OPENED = "conflict.opened", "Events used the event_id of other events"
     API_KEY_CREATED = "api_key.created", "API key created"

@@ -66,6 +66,7 @@ BENCHMARKS = {
     "tests.bench.runs:speed": ("invoice_run_ratio",),
     "tests.bench.runs:overrides": ("invoice_run_overrides_ratio",),
     "tests.bench.runs:memory": ("invoice_run_memory_ratio",),
+    "tests.bench.simulating:simulations": ("simulation_ratio", "simulation_memory_ratio"),
     "tests.bench.proving:proofs": ("proof_hours", "proof_memory_ratio"),
 }
 

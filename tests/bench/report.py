@@ -92,6 +92,14 @@ MEANINGS = {
         "Peak memory of the workers with 100,000 subscriptions, compared with 10,000",
         ("subscriptions", "peak_mib", "peak_mib_at_10k", "invoices_per_s"),
     ),
+    "simulation_ratio": (
+        "Simulated periods per second, compared with the invoices per second of a billing run",
+        ("subscriptions", "periods", "simulated_per_s", "invoices_per_s"),
+    ),
+    "simulation_memory_ratio": (
+        "Peak memory of the workers with 10,000 simulated subscriptions, compared with 2,500",
+        ("peak_mib", "peak_mib_at_2500"),
+    ),
     "proof_hours": (
         "Hours in which one process proves 100,000 invoice lines of 100 events each, on two workers half as many",
         ("lines", "events", "ms_per_line"),

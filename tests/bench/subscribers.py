@@ -15,6 +15,7 @@ from tests.factories import make_feature, make_version
 END = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)  # so that one period is due
 START = (END - timedelta(days=1)).replace(day=1)
 TABLES = (
+    *("billing_simulationinvoice", "billing_simulationchunk", "billing_simulation"),
     *("billing_invoiceline", "billing_invoice", "billing_runchunk", "billing_billingrun", "billing_billingstate"),
     *("customers_subscriptionphase", "customers_subscription", "customers_customer"),
     *("events_usagebucket", "events_usageday", "events_usagerollup"),
@@ -51,7 +52,8 @@ SUBSCRIBE = (
     SELECT id, %(end)s, true, '', 0 FROM customers_subscription
     ON CONFLICT DO NOTHING
     """,
-    """
+)
+USE = """
     INSERT INTO events_usagebucket (
         customer_id, feature_id, hour, count, total, weighted, maximum, minimum, latest, latest_at, latest_id, checksum
     )
@@ -61,8 +63,7 @@ SUBSCRIBE = (
     CROSS JOIN unnest(%(features)s::bigint[]) AS feature
     CROSS JOIN generate_series(0, %(hours)s - 1) AS no
     WHERE customer.id > %(known)s
-    """,
-)
+"""
 PHASE = SUBSCRIBE[2]
 # An own version for each subscription, which replaces all prices of the plan: as agreed terms do.
 AGREE = (
@@ -124,12 +125,15 @@ def make_plan(*, fees: int = 1) -> PlanVersion:
 
 
 def subscribe(
-    version: PlanVersion, count: int, *, now: datetime, hours: int = HOURS, has_overrides: bool = False
+    version: PlanVersion, count: int, *, now: datetime, hours: int = HOURS, months: int = 1, has_overrides: bool = False
 ) -> None:
-    """Subscribe more customers to the plan, with some hours of usage, all due at the end of the month.
+    """Subscribe more customers to the plan, with some hours of usage a month, due for all months since the start.
 
     `has_overrides` replaces each price of the plan, for each subscription.
     """
+    starts = [START]
+    while len(starts) < months:
+        starts.insert(0, (starts[0] - timedelta(days=1)).replace(day=1))
     with connection.cursor() as cursor:
         cursor.execute("SELECT COALESCE(max(id), 0) FROM customers_customer")
         known = cursor.fetchone()[0]
@@ -138,7 +142,7 @@ def subscribe(
             "last": known + count,
             "known": known,
             "hours": hours,
-            "start": START,
+            "start": starts[0],
             "end": END,
             "version": version.pk,
             "features": list(Feature.objects.filter(prices__version=version).values_list("pk", flat=True)),
@@ -146,6 +150,8 @@ def subscribe(
         for statement in SUBSCRIBE:
             for part in list_agreeing() if has_overrides and statement is PHASE else (statement,):
                 cursor.execute(part, parameters)
+        for start in starts:
+            cursor.execute(USE, parameters | {"start": start})
         cursor.execute("TRUNCATE events_usageday, events_usagerollup")  # the new buckets aren't in them yet
     roll_up(now=now)
     with connection.cursor() as cursor:

@@ -15,9 +15,10 @@ from django.db import transaction
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from billing.models import BillingRun, Invoice, SelfTest
+from billing.models import BillingRun, Invoice, SelfTest, Simulation
 from billing.runs.billing_run import run_to_end, unfinished_chunks
 from billing.runs.dry_run import dry_run_chunk
+from billing.simulation.running import simulate_to_end
 from config.backups.models import Backup
 from config.monitoring.heartbeats import write_heartbeat
 from config.monitoring.lease import Lease
@@ -39,6 +40,7 @@ SECRET = re.compile(r"whsec_[A-Za-z0-9+/=]+")
 API_KEY = re.compile(r"\bsk_[\w-]{9}([\w-]*)")
 NAME = re.compile(r"(?<=Surplus of Payment )[0-9a-f]{6}")  # the end of a payment's id
 SIGNED = re.compile(r'("signature": "|"public_key": "|"change_log_anchor": ")[^"]*')
+DIGEST = re.compile(r'(?<="digest": ")(?!c0ffee)[0-9a-f]{64}')
 TOKEN = re.compile(r"/documents/[^/\"?]+")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)?")
 
@@ -249,6 +251,7 @@ def _make_company(api: Api) -> tuple[SampleIds, Invoice]:
     for chunk_id in unfinished_chunks(run):
         dry_run_chunk(chunk_id, now=NOW)
     run_to_end(as_of=APRIL)
+    simulate_to_end(Simulation.objects.get(public_id=ids["simulation_id"][0]), now=NOW)
     month = Invoice.objects.filter(kind="cycle").latest("period_start")
     api.post(f"invoices/{month.public_id}/finalize")
     ids["invoice_id"].insert(0, month.public_id)
@@ -334,6 +337,7 @@ def _normalize(examples: dict[str, Any]) -> dict[str, Any]:
     text = json.dumps(examples).replace("http://testserver/", "https://billing.example.com/")
     text = SECRET.sub("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", TOKEN.sub("/documents/eyJpbnZvaWNlIjoi", text))
     text = SIGNED.sub(r"\1nFg0MXdBNHZ2cm1jZ3Jl", text)
+    text = DIGEST.sub("9b" * 32, text)
     text = API_KEY.sub(lambda match: "sk_EXAMPLE_00" + "0" * len(match[1]), NAME.sub("000001", text))
     parts = json.loads(MOMENT.sub(move, ID.sub(rename, text)))
     parts["answers"]["getSystem"]["200"] |= MEASURED

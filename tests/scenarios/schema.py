@@ -135,6 +135,7 @@ def make_sample_company(api: Api) -> SampleIds:
     tax = api.post("taxes/associations", taxed)
     wallet = api.post("wallets", {"external_customer_id": "acme", "currency": "USD", "initial_credits_to_load": "9"})
     run = api.post("runs", {"dry_run": True}, 202)
+    simulation = api.post("simulations", {"periods": 3, "limit_percent": "20"}, 202)
     watched = {"subscription_id": subscription["id"], "feature_id": feature["id"], "threshold": "10"}
     alert = api.post("alerts", watched, 201)
     endpoint = api.post("webhooks", {"url": "https://example.com/hooks"}, 201)
@@ -192,7 +193,8 @@ def make_sample_company(api: Api) -> SampleIds:
         "credit_note_id": [note["id"], refund["credit_note_id"]],
         "coupon_id": [coupon["id"]], "coupon_code": ["SUMMER26"],
         "code": ["SUMMER26", "VAT-DE"], "association_id": [discount["id"], tax["id"]], "rate_id": [rate["id"]],
-        "tax_rate_code": ["VAT-DE"], "wallet_id": [wallet["id"]], "run_id": [run["id"]], "alert_id": [alert["id"]],
+        "tax_rate_code": ["VAT-DE"], "wallet_id": [wallet["id"]], "run_id": [run["id"]],
+        "simulation_id": [simulation["id"]], "alert_id": [alert["id"]],
         "key_id": [key["id"]], "month": ["2026-03"], "series_id": [series["id"]],
         "subscription_ids": [subscription["id"]], "fix_run_id": [str(fix_run.pk)],
         "late_adjustment_ids": [late.public_id],

@@ -25,13 +25,14 @@ from billing.admin.pages import (
     reconciliation_events,
     review,
     run,
+    simulation,
     staircase,
     statement,
     terms,
     upcoming,
     usage_by_day,
 )
-from billing.models import BillingRun, Invoice, Reminder
+from billing.models import BillingRun, Invoice, Reminder, Simulation
 from catalog.models import Plan
 from config.office.pages import AdminView
 from customers.models import Customer, Subscription
@@ -97,6 +98,10 @@ RUN_PAGES: list[tuple[str, type[AdminView], str]] = [
     ("<int:run_id>/retry/", run.RetryFailed, "billing_run_retry"),
 ]
 
+SIMULATION_PAGES: list[tuple[str, type[AdminView], str]] = [
+    ("<int:simulation_id>/panel/", simulation.SimulationPanel, "billing_simulation_panel"),
+]
+
 
 PLAN_PAGES: list[tuple[str, type[AdminView], str]] = [
     ("setup/", plan_setup.PlanSetup, "billing_plan_setup"),
@@ -115,6 +120,7 @@ def urls(site: AdminSite) -> list[URLPattern]:
         *_urls_below(Reminder, REMINDER_PAGES, site),
         *_urls_below(BillingRun, RUN_PAGES, site),
         *_urls_below(Plan, PLAN_PAGES, site),
+        *_urls_below(Simulation, SIMULATION_PAGES, site),
     ]
 
 

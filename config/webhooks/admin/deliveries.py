@@ -40,6 +40,7 @@ OBJECTS = {
     "usage": "events.UsageAlert",
     "late_adjustment": "billing.LateAdjustment",
     "api_key": "events.ApiKey",
+    "simulation": "billing.Simulation",
     "approval": "config.Approval",
     "alarm": "config.Alarm",
     "webhook": "config.WebhookEndpoint",

@@ -50,6 +50,7 @@ SUBJECTS = {
     "problem": "Usage",
     "conflict": "Usage",
     "month": "Month end",
+    "simulation": "Simulations",
     "api_key": "API keys",
     "approval": "Approvals",
     "alarm": "Alarms",

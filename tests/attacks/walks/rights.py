@@ -53,6 +53,8 @@ TABLES = {
     "billing_reminderschedule": Rights(EVERYONE, "FW", "FW", "FW"),
     "billing_runfinding": Rights(EVERYONE),
     "billing_selftest": Rights(EVERYONE),
+    "billing_simulation": Rights(EVERYONE, "OFW", others={"panel": EVERYONE}),
+    "billing_simulationinvoice": Rights(EVERYONE),
     "billing_taxrate": Rights(EVERYONE, "FW", "FW"),
     "billing_wallet": Rights(EVERYONE, "FW", "FW"),
     "billing_walletentry": Rights(EVERYONE),
@@ -60,7 +62,7 @@ TABLES = {
     "catalog_eventnamealias": Rights(EVERYONE, "OW", "OW", "OW"),
     "catalog_feature": Rights(EVERYONE, "OW", "OW", "OW"),
     "catalog_plan": Rights(EVERYONE, "OW", "OW"),
-    "catalog_planversion": Rights(EVERYONE, "OW", delete="OW"),  # of a draft
+    "catalog_planversion": Rights(EVERYONE, "OW", delete="OW", others={"simulate": "OFW"}),  # of a draft
     "catalog_price": Rights(EVERYONE, "OW", "OW", "OW"),
     "config_alarm": Rights(EVERYONE, "OFW"),
     # The request grants credit: who may not do that may not decide about it, and only who requested it withdraws it.

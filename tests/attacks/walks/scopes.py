@@ -61,7 +61,7 @@ WRITING = {
         payJointInvoice
         processCreditNote recalculateInvoice recalculateInvoiceV2 refundCreditNote refundPayment
         reissueInvoice releaseInvoice reopenLateAdjustments reopenMonth replayProblems reversePayment startBillingRun
-        startProofs
+        startProofs startSimulation cancelSimulation
         terminateWallet topUpWallet updateCoupon updateInvoice updateInvoicePaymentStatus updateLatePolicy
         updateTaxAssociation updateTaxRate updateWallet voidCreditNote voidEvents voidInvoice
         waiveLateAdjustments withdrawApproval

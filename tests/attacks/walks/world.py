@@ -39,6 +39,7 @@ from billing.reminders.schedules import ScheduleTerms, save_schedule
 from billing.runs.dry_run import dry_run_chunk, start_dry_run
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note
 from billing.settlement.payments import Receipt, record_payment
+from billing.simulation.running import SimulationInputs, simulate_to_end, start_simulation
 from catalog.features import map_event_name
 from catalog.models import Price
 from catalog.plans import archive_plan
@@ -177,6 +178,8 @@ def make_logs(by: User) -> None:
     Backup.objects.create(started_at=now, finished_at=now, problem="The disk is full.")
     ProofRun.objects.create(started_at=now, finished_at=now)
     SelfTest.objects.create(started_at=now, finished_at=now)
+    simulate_to_end(start_simulation(SimulationInputs(), now=now, by=by), now=now)
+    start_simulation(SimulationInputs(), now=now, by=by)
     start_run(MendingKind.REPLAY, "replay_cause", {"cause": "not_a_number"}, title="Replay", now=now, by=by)
     send(event_id="waits in the inbox")
 

@@ -37,6 +37,7 @@ def test_every_role_can_view_the_business_data(role, permission):
         ("billing.add_taxrate", {"Finance", "Owner"}),
         ("billing.add_couponapplication", {"Finance", "Owner"}),
         ("billing.start_proofrun", {"Auditor", "Finance", "Owner"}),
+        ("billing.add_simulation", {"Operations", "Finance", "Owner"}),
         ("auth.view_user", {"Auditor", "Owner"}),
         ("auth.change_user", {"Owner"}),
         ("django_celery_beat.change_periodictask", {"Owner"}),

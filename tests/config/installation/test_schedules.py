@@ -33,6 +33,7 @@ def test_tasks_keep_their_names_for_schedules_and_messages_of_earlier_releases()
         "billing.tasks.bill_chunk",
         "billing.tasks.bill_late_usage",
         "billing.tasks.check_invoiced_usage",
+        "billing.tasks.continue_simulations",
         "billing.tasks.erase_later_personal_data",
         "billing.tasks.erase_personal_data",
         "billing.tasks.expire_credits",

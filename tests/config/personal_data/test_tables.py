@@ -27,6 +27,7 @@ NOT_PERSONAL = {
     "billing.reminder": {"public_id"},
     "billing.reminderpause": {"public_id"},
     "billing.runfinding": {"currency"},
+    "billing.simulationinvoice": {"currency", "lines", "parts"},
     "billing.taxassignment": {"public_id", "currency"},
     "billing.wallet": {"public_id", "currency"},
     "billing.walletentry": {"public_id"},

@@ -47,7 +47,7 @@ def test_an_endpoint_is_added_and_its_secret_is_shown_once(staff_client):
 def test_events_are_listed_by_subject(staff_client):
     page = staff_client.get(f"{ENDPOINTS}add/").content.decode()
     subjects = ["Invoices", "Payments and refunds", "Credit notes", "Emails", "Prepaid credit"]
-    subjects += ["Customers", "Subscriptions", "Usage", "Month end", "API keys", "Approvals", "Alarms"]
+    subjects += ["Customers", "Subscriptions", "Usage", "Month end", "Simulations", "API keys", "Approvals", "Alarms"]
     assert re.findall(r"<label>([^<]+)</label>", page) == subjects
     assert page.count('name="event_types"') == len(CHOSEN)
 
