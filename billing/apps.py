@@ -24,6 +24,8 @@ class BillingConfig(AppConfig):
         from billing.runs.at_once import invoice_change, invoice_start
         from billing.self_test.alarms import register_self_test_alarm
         from billing.sending import bounces
+        from billing.simulation.guard import check_publishing
+        from catalog.signals import publishing_hooks
         from config.backups.checks import register_backup_check
         from config.office.pages import add_pages
         from customers.admin import set_customer_overview
@@ -50,6 +52,7 @@ class BillingConfig(AppConfig):
         bounces.connect()
         register(BillingAnswers())
         floors.append(oldest_needed)
+        publishing_hooks.append(check_publishing)
         start_hooks.append(begin)
         customer_hooks.append(assign_taxes)
         warning_hooks.append(warn_of_double_charges)

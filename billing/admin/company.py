@@ -43,6 +43,16 @@ class CompanyProfileAdmin(OfficeAdmin):
             },
         ),
         (
+            "Price changes",
+            {
+                "fields": (
+                    ("simulation_days", "most_pay_more"),
+                    ("most_customer_percent", "most_total_percent"),
+                ),
+                "description": "The limits apply to what a simulation of the plan's subscriptions shows.",
+            },
+        ),
+        (
             "Emails",
             {
                 "fields": (("emails_invoices", "emails_credit_notes", "emails_receipts"),),

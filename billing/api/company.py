@@ -24,7 +24,28 @@ EXPLAINS = "Whether an invoice's document says why it differs from the last one.
 WRITE_OFF = "The most that can be written off of one invoice, in its currency. 0 allows none."
 BANK_CHARGE = "The most that banks may have deducted of one invoice's payment, in its currency. 0 allows none."
 ACCOUNT = "The account of the general ledger."
+SIMULATED = "Publishing prices of live subscriptions needs a simulation not older than so many days. Null: none."
+MOST_CUSTOMER = "Above this change of a customer in a simulation, in percent, a second person approves publishing."
+MOST_TOTAL = "Above this change of a currency's total in a simulation, in percent, a second person approves publishing."
+MOST_PAY_MORE = "Above this number of customers who pay more in a simulation, a second person approves publishing."
 RETENTION = "Years after the end of its year that a document is kept although the customer's personal data was erased."
+
+
+def _guard_fields(**options: Any) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+    """Return new fields of the limits of price changes; null is no limit."""
+    percent: dict[str, Any] = {
+        "max_digits": 7,
+        "decimal_places": 2,
+        "min_value": Decimal(0),
+        "allow_null": True,
+    } | options
+    count: dict[str, Any] = {"allow_null": True} | options
+    return {
+        "simulation_days": serializers.IntegerField(min_value=1, max_value=365, help_text=SIMULATED, **count),
+        "most_customer_percent": serializers.DecimalField(help_text=MOST_CUSTOMER, **percent),
+        "most_total_percent": serializers.DecimalField(help_text=MOST_TOTAL, **percent),
+        "most_pay_more": serializers.IntegerField(min_value=0, help_text=MOST_PAY_MORE, **count),
+    }
 
 
 class CompanyChange(serializers.Serializer[Any]):
@@ -62,6 +83,9 @@ class CompanyChange(serializers.Serializer[Any]):
     emails_credit_notes = serializers.BooleanField(required=False, help_text="Email credit notes, too.")
     emails_receipts = serializers.BooleanField(required=False, help_text="Email receipts of payments.")
 
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return super().get_fields() | _guard_fields(required=False)
+
 
 class CompanyOut(serializers.Serializer[Any]):
     """The company on invoices, credit notes and statements."""
@@ -72,6 +96,7 @@ class CompanyOut(serializers.Serializer[Any]):
         return (
             texts
             | switches
+            | _guard_fields()
             | {
                 "explains_differences": serializers.BooleanField(help_text=EXPLAINS),
                 "retention_years": serializers.IntegerField(help_text=RETENTION),

@@ -167,6 +167,37 @@ class CompanyProfile(Stamped):
         db_default=False,
         help_text="Confirm each payment to the customer as soon as it is recorded.",
     )
+    simulation_days = models.PositiveSmallIntegerField(
+        "publishing needs a simulation",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(365)],
+        help_text="Not older than so many days, if the plan has live subscriptions. Leave blank to ask for none.",
+    )
+    most_customer_percent = models.DecimalField(
+        "largest change for a customer (%)",
+        max_digits=7,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="Above it, a second person approves publishing. Leave blank for no limit.",
+    )
+    most_total_percent = models.DecimalField(
+        "largest change of the total (%)",
+        max_digits=7,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="In each currency. Above it, a second person approves publishing. Leave blank for no limit.",
+    )
+    most_pay_more = models.PositiveIntegerField(
+        "most customers who pay more",
+        null=True,
+        blank=True,
+        help_text="Above it, a second person approves publishing. Leave blank for no limit.",
+    )
 
     class Meta:
         verbose_name_plural = "company profile"
@@ -208,6 +239,8 @@ COPIED = (
     "footer",
 )
 
+GUARD = ("simulation_days", "most_customer_percent", "most_total_percent", "most_pay_more")  # null if not limited
+
 
 def seller() -> dict[str, Any]:
     """Return the profile's current values for a document, without empty fields."""
@@ -220,7 +253,7 @@ def save_profile(values: Mapping[str, Any], *, by: User | None) -> CompanyProfil
     with transaction.atomic(), recorded(by=by):
         profile = CompanyProfile.objects.select_for_update().filter(pk=ONLY).first() or CompanyProfile.current()
         for name, value in values.items():
-            setattr(profile, name, "" if value is None else value)
+            setattr(profile, name, "" if value is None and name not in GUARD else value)
         profile.full_clean()
         profile.save()
     return profile
