@@ -38,7 +38,10 @@ def permission_of_page(request: HttpRequest) -> str:
 def find_permission(name: str) -> Permission | None:
     """Return the permission with a name such as "billing.view_invoice"."""
     app, _, codename = name.partition(".")
-    return Permission.objects.filter(content_type__app_label=app, codename=codename).first()
+    if not codename:
+        return None
+    permissions = Permission.objects.select_related("content_type")
+    return permissions.filter(content_type__app_label=app, codename=codename).first()
 
 
 def holders(permission: Permission) -> list[str]:
