@@ -227,3 +227,11 @@ def test_prices_by_value_through_the_api(api, traffic):
         ({"region": ["eu"]}, 10),
         ({"region": []}, D("1.2")),
     ]
+
+
+@pytest.mark.parametrize("values", [{"": ["eu"]}, {"re\0gion": ["eu"]}, {"x" * 256: ["eu"]}, {"a": ["b"], "c": ["d"]}])
+def test_a_price_by_value_names_one_property(api, traffic, values):
+    plan = api.post("plans", {"name": "Network"}, status=201)
+    body = price(plan, traffic.public_id, "0.10") | {"filter_values": values}
+    assert list(api.post("prices", body, status=400)["details"]) == ["filter_values"]
+    assert traffic.variants.count() == 0

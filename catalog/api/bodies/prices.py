@@ -60,6 +60,7 @@ class TransformIn(serializers.Serializer[Any]):
     round = serializers.ChoiceField(["up", "down"], default="up")
 
 
+PROPERTY = serializers.CharField(max_length=255, trim_whitespace=False)
 # The API's names of the pricing models. A TIERED price's model depends on its tier_mode and tiers.
 BILLING_MODELS = {
     "FLAT_FEE": PriceModel.PER_UNIT,
@@ -176,7 +177,7 @@ class PriceIn(PriceFields):
     def validate_filter_values(self, values: Any) -> Any:
         if len(values or {}) > 1:
             raise Invalid("A price depends on the values of one property.")
-        return values
+        return {PROPERTY.run_validation(name): chosen for name, chosen in (values or {}).items()}
 
     def validate(self, attrs: Any) -> Any:
         model, usage = attrs["billing_model"], attrs["type"] == "USAGE"
