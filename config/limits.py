@@ -14,6 +14,7 @@ GIB = 1024 * MIB
 MOST_BODY = MIB
 MOST_UPLOAD = 10 * MIB
 BATCHES_OF_EVENTS = "/v1/events/bulk"
+BANK_FILES = "/v1/bank-imports"
 UPLOADS = "/import/"  # the end of the addresses of import pages of the admin
 
 
@@ -22,4 +23,5 @@ def most_body(path: str) -> int:
     most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE or MOST_UPLOAD
     if path == BATCHES_OF_EVENTS:
         return most
-    return MOST_UPLOAD if path.startswith("/admin/") and path.endswith(UPLOADS) else min(MOST_BODY, most)
+    is_upload = path == BANK_FILES or (path.startswith("/admin/") and path.endswith(UPLOADS))
+    return MOST_UPLOAD if is_upload else min(MOST_BODY, most)

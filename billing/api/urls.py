@@ -3,6 +3,7 @@
 from django.urls import path
 
 from billing.api import (
+    bank,
     coming_invoices,
     commitments,
     company,
@@ -124,6 +125,13 @@ urlpatterns = [
     path("customers/<str:customer_id>/personal-data/erasure", personal_data.PersonalDataErasing.as_view()),
     path("customers/<str:customer_id>/invoices/comparison", comparisons.CustomerMonths.as_view()),
     path("customers/<str:customer_id>/invoices/summary", invoice_summary.CustomerInvoiceSummary.as_view()),
+    path("bank-imports", bank.BankImports.as_view()),
+    path("bank-entries", bank.BankEntries.as_view()),
+    path("bank-entries/accept", bank.BankEntriesAcceptance.as_view()),
+    path("bank-entries/<str:bank_entry_id>", bank.OneBankEntry.as_view()),
+    path("bank-entries/<str:bank_entry_id>/accept", bank.BankEntryAcceptance.as_view()),
+    path("bank-entries/<str:bank_entry_id>/dismiss", bank.BankEntryDismissal.as_view()),
+    path("bank-entries/<str:bank_entry_id>/reopen", bank.BankEntryReopening.as_view()),
     path("payments", payments.Payments.as_view()),
     path("payments/batch", payments.PaymentBatches.as_view()),
     path("payments/<str:payment_id>", payments.OnePayment.as_view()),

@@ -1,4 +1,5 @@
 from billing.kinds import CouponScope, InvoiceKind, LineKind
+from billing.models.bank import BankEntry, BankFileFormat, BankImport
 from billing.models.company import CompanyProfile
 from billing.models.coupons import Coupon, CouponApplication, CouponDuration, CouponUse
 from billing.models.credit_notes import CreditNote, CreditNoteLine, CreditNoteState, CreditReason, RefundTo
@@ -39,6 +40,9 @@ from billing.models.wallets import CreditGrant, EntryKind, GrantKind, Wallet, Wa
 
 __all__ = [
     "ADJUSTMENTS",
+    "BankEntry",
+    "BankFileFormat",
+    "BankImport",
     "BillingRun",
     "BillingState",
     "CompanyProfile",

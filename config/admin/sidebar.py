@@ -109,6 +109,7 @@ SECTIONS = (
             Item("Review", "rule", "billing_review", "billing.view_invoice", badge="drafts"),
             Item("Invoices", "receipt_long", "billing_invoice_changelist", "billing.view_invoice"),
             Item("Payments", "payments", "billing_payment_changelist", "billing.view_payment"),
+            Item("Bank", "account_balance", "billing_bank", "billing.view_payment"),
             Item("Credit notes", "undo", "billing_creditnote_changelist", "billing.view_creditnote", badge="refunds"),
             Item("Emails", "mail", "billing_email_changelist", "billing.view_email", badge="emails"),
             Item(

@@ -1,6 +1,6 @@
 """Filters and pages, shared by lists (GET) and searches (POST)."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import reduce
@@ -222,8 +222,11 @@ def page(
     serializer: type[BaseSerializer[Any]],
     *,
     context: Mapping[str, Any] | None = None,
+    prepare: Callable[[list[Any]], Any] | None = None,
 ) -> Response:
-    """Answer with a page of the filtered rows, serialized."""
+    """Answer with a page of the filtered rows, serialized. `prepare` adds to the page's rows what serializing needs."""
     pages = Pages()
     items = pages.paginate_queryset(apply_filters(request, rows, filterset), request)
+    if prepare is not None:
+        items = prepare(list(items or ()))
     return pages.get_paginated_response(serializer(items, many=True, context=dict(context or {})).data)

@@ -21,6 +21,7 @@ TAGS = {
     "Entitlements": "What a plan or add-on includes: free units and features.",
     "Subscriptions": "A customer's plan over time: changes, pauses, cancellation.",
     "Invoices": "Drafts, finalized and one-off invoices, and what is upcoming.",
+    "Bank files": "Statements of banks: import a file, and accept its entries as payments.",
     "Payments": "Payments and refunds of invoices.",
     "Credit notes": "Corrections of finalized invoices.",
     "Emails": "Documents sent to customers, and what became of the emails.",

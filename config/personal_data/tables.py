@@ -196,6 +196,14 @@ KEPT = (
         kept_from="recorded_at",
         is_named=True,
     ),
+    PersonalTable(
+        "billing.bankentry",
+        "Bank entries of payments",
+        {"payer_name": WORD, "payer_iban": BLANK, "text": BLANK, "reference": BLANK},
+        ("payment__customer",),
+        kept_from="payment__recorded_at",
+        is_named=True,
+    ),
 )
 APPROVALS = PersonalTable(
     "config.approval",

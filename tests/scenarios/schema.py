@@ -1,5 +1,6 @@
 """The API's OpenAPI schema, and a sample company with an object of every kind in the schema."""
 
+from base64 import b64encode
 from copy import deepcopy
 from datetime import date
 from decimal import Decimal
@@ -168,11 +169,15 @@ def make_sample_company(api: Api) -> SampleIds:
         amount=Decimal(5),
         needs_person=True,
     )
+    bank_file = {"file_name": "march.csv", "content": b64encode(BANK_FILE).decode(), "columns": BANK_COLUMNS}
+    api.post("bank-imports", bank_file, 201)
+    (bank_entry,) = api.get("bank-entries")["items"]
     alarm = raise_alarm(DISK_LOW, now=timezone.now())
     ids = {
         "email_id": [email["id"]], "email_kind": ["invoice"],
         "reminder_id": [reminder.public_id], "reminder_pause_id": [reminder_pause["id"]],
         "reminder_schedule_id": [reminder_schedule["id"]],
+        "bank_entry_id": [bank_entry["id"]],
         "alarm_id": [alarm.public_id], "proof_id": [make_proof().public_id],
         "approval_id": [approval.public_id], "rule": ["void"],
         "customer_id": [customer["id"]], "external_id": ["acme"], "external_customer_id": ["acme", "nobody"],
@@ -205,6 +210,8 @@ def make_sample_company(api: Api) -> SampleIds:
     return {name: [*values, "none"] for name, values in ids.items()}
 
 
+BANK_FILE = b"Date;Amount;Name;Text\n2026-03-02;49.00;Acme Ltd;Thanks for March\n"
+BANK_COLUMNS = {"date": "Date", "amount": "Amount", "payer_name": "Name", "text": "Text", "default_currency": "USD"}
 DISK_LOW = Finding(
     AlarmKind.DISK_LOW,
     "The disk of app-1 has 1 GB left.",

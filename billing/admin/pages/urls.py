@@ -7,6 +7,7 @@ from django.urls import URLPattern, path
 from billing.admin import home_money
 from billing.admin.pages import (
     aging,
+    bank,
     commitment,
     comparison,
     credit,
@@ -41,6 +42,9 @@ from customers.models import Customer, Subscription
 # unless the view has a permission of its own.
 INVOICE_PAGES: list[tuple[str, type[AdminView], str]] = [
     ("aging/", aging.AgingPage, "billing_aging"),
+    ("bank/", bank.BankPage, "billing_bank"),
+    ("bank/import/", bank.BankImportPage, "billing_bank_import"),
+    ("bank/<int:bank_entry_id>/", bank.BankEntryPage, "billing_bank_entry"),
     ("change-effect/<slug:change>/<int:subscription_id>/", plan_changes.ChangeEffect, "billing_change_effect"),
     ("credit-note/<int:note_id>/pdf/", invoice.CreditNotePdf, "billing_credit_note_pdf"),
     ("home/", home_money.MoneyPanel, "billing_home_money"),

@@ -9,13 +9,14 @@ from django.contrib import admin
 from django.db.models import Model
 from django.urls import get_resolver
 
-from billing.models import BillingRun, CreditNote, Invoice, InvoiceLine, ProofRun
+from billing.models import BankEntry, BillingRun, CreditNote, Invoice, InvoiceLine, ProofRun
 from catalog.models import Feature, Price
 from customers.models import Customer, Subscription
 
 # Settings that are one page, also before their row is saved.
 SETTINGS = {"billing_companyprofile", "billing_latepolicy", "config_signinrules"}
 NAMED: dict[str, type[Model]] = {
+    "bank_entry_id": BankEntry,
     "customer_id": Customer,
     "feature_id": Feature,
     "invoice_id": Invoice,

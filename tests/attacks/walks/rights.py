@@ -113,6 +113,9 @@ TABLES = {
 
 PAGES = {
     "billing_aging": EVERYONE,
+    "billing_bank": EVERYONE,
+    "billing_bank_entry": "FW",
+    "billing_bank_import": "FW",
     "billing_change_effect": "OFW",
     "billing_compare_invoice": EVERYONE,
     "billing_credit_effect": "FW",

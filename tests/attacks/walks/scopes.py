@@ -52,6 +52,7 @@ WRITING = {
         activateCoupon activateTaxRate applyPayment approveLateAdjustments billSubscriptions calculateMonthEnd
         closeMonth createCoupon createCouponAssociation createCreditNote createEmail createInvoice createPayment
         createPaymentBatch settleInvoiceDifference
+        acceptBankEntries acceptBankEntry createBankImport dismissBankEntry reopenBankEntry
         createTaxAssociation createTaxRate createWallet creditPayment debitWallet deleteCoupon deleteCouponAssociation
         deleteInvoice deletePayment deleteTaxAssociation deleteTaxRate dismissConflicts dismissProblems
         createReminderPause createReminderSchedule deleteReminderSchedule endReminderPause handleReminder

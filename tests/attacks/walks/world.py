@@ -14,6 +14,7 @@ from django_celery_beat.models import ClockedSchedule, PeriodicTask
 
 from billing.adjustments.coupons import archive_coupon
 from billing.adjustments.tax_rates import set_archived
+from billing.bank.importing import import_bank_file
 from billing.emails.composing import about_invoice
 from billing.emails.outbox import queue_email
 from billing.emails.templates import save_template, template_of
@@ -139,6 +140,8 @@ def make_documents(by: User) -> None:
     partly, paid, voided, credited = (make_finalized(amount, customer=customer) for amount in ("30", "40", "50", "60"))
     record_payment(partly, Receipt(Decimal(10), today), **terms)
     record_payment(paid, Receipt(Decimal(55), today, surplus_to=SurplusUse.UNAPPLIED), **terms)
+    columns = {"date": "Date", "amount": "Amount", "default_currency": "USD"}
+    import_bank_file(b"Date,Amount\n2026-03-02,9.00\n", "march.csv", columns=columns, **terms)
     void(voided, reason="Wrong", **terms)
     for invoice, is_final in ((credited, False), (credited, True), (paid, True)):
         lines = {invoice.lines.get().pk: Decimal(5)}
