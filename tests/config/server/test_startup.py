@@ -106,7 +106,7 @@ def test_a_missing_python_interpreter_is_reported(tmp_path: Path):
         program = shutil.which(name)
         assert program, name
         (programs / name).symlink_to(program)
-    for name in ("Makefile", "requirements-dev.txt", "requirements-rules.txt"):
+    for name in ("Makefile", "requirements-dev.txt"):
         shutil.copy(ROOT / name, tmp_path)
     process = subprocess.run(
         [str(programs / "make"), "setup", "SHELL=" + str(programs / "bash")],
