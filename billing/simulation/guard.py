@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import Q
 
 from billing.models import CompanyProfile, SimulatedSelection, Simulation, SimulationState
+from billing.simulation.running import progress_of
 from billing.simulation.selection import on_plan
 from catalog.models import PlanVersion
 from catalog.publishing import fingerprint
@@ -57,8 +58,13 @@ def latest_simulation(version: PlanVersion, *, since: datetime) -> Simulation | 
 def exceeded_limits(simulation: Simulation, profile: CompanyProfile) -> Iterable[str]:
     """Yield the limits of the company profile that a simulation exceeds, in words.
 
-    With limits of 10% in total, 25% for a customer and 50 customers who pay more.
+    What couldn't be simulated has no amounts to compare, so it exceeds any limit. With 10% in total, 25% for a customer
+    and 50 customers who pay more, a simulation exceeds from none to four limits.
     """
+    limits = (profile.most_total_percent, profile.most_customer_percent, profile.most_pay_more)
+    failed = progress_of(simulation).failed
+    if failed and any(limit is not None for limit in limits):
+        yield f"{plural(failed, 'subscription')} couldn't be simulated."
     for row in simulation.results:
         yield from _exceeded_in_currency(row, profile)
     losers, limit = sum(row["pay_more"] for row in simulation.results), profile.most_pay_more

@@ -90,6 +90,17 @@ def test_a_second_person_approves_above_the_limits(draft, limits, concern):
     assert not draft.is_published
 
 
+def test_what_cant_be_simulated_exceeds_any_limit(draft):
+    save_profile({"simulation_days": 7, "most_pay_more": 100}, by=None)
+    Price.objects.filter(version=draft).update(currency="EUR")
+    simulate(draft)
+    with pytest.raises(ApprovalNeeded) as needed:
+        publish(draft, now=OCTOBER, by=None)
+    assert "2 subscriptions couldn't be simulated." in needed.value.action.effect.splitlines()
+    save_profile({"most_pay_more": None}, by=None)
+    assert publish(draft, now=OCTOBER, by=None).is_published
+
+
 def test_the_limits_are_set_by_api_and_switched_off_again(api, draft):
     body = {"simulation_days": 7, "most_customer_percent": "12.50"}
     answer = api.put("company", body)
