@@ -11,12 +11,13 @@ from django.utils import timezone
 from billing.lifecycle.finalize import finalize
 from billing.lifecycle.recompute import recompute
 from billing.lifecycle.void import void
-from billing.models import Email, EmailEventKind, Invoice, LateAdjustment, Wallet
+from billing.models import Email, EmailEventKind, Invoice, LateAdjustment, Simulation, Wallet
 from billing.personal_data.erasing import continue_erasure
 from billing.reminders.taking import take_step
 from billing.sending.bounces import record_report
 from billing.sending.delivering import deliver_due as deliver_emails
 from billing.settlement.wallets import grant_credit
+from billing.simulation.running import simulate_to_end
 from catalog.models import Price
 from config.alarms.kinds import AlarmKind
 from config.alarms.raising import Finding, clear_alarm, raise_alarm
@@ -191,5 +192,6 @@ def trigger_all_webhooks(api: Api, ids: SampleIds, draft: Invoice) -> None:
     change_and_cancel(api, ids)
     send_emails(api)
     remind_and_handle(api)
+    simulate_to_end(Simulation.objects.get(public_id=ids["simulation_id"][0]), now=timezone.now())
     close_month(api, ids["month"][0])
     erase_personal_data(api)

@@ -61,7 +61,7 @@ def test_company_profile_edits_are_in_its_history(staff_client):
     page = staff_client.get(PROFILE, follow=True)
     assert "Example Company" in page.content.decode()
     form = {"name": "Northlight GmbH", "address_country": "DE", "tax_id": "VAT DE1"}
-    form |= {"timezone": "UTC", "retention_years": "10"}
+    form |= {"timezone": "UTC", "retention_years": "10", "write_off_limit": "0", "bank_charge_limit": "0"}
     staff_client.post(f"{PROFILE}1/change/", form)
     staff_client.post(f"{PROFILE}1/change/", form | {"tax_id": "VAT DE2"})
     assert CompanyProfile.current().tax_id == "VAT DE2"

@@ -25,6 +25,7 @@ from config.monitoring.outages.unstored import Unstored, clear_shown
 from config.monitoring.watcher import Watcher
 from tests.config.webhooks.messages import make_endpoint, sent_messages
 from tests.config.webhooks.receiver import Receiver, receiving
+from tests.owner import as_owner
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -62,6 +63,8 @@ def note(refusing: Unstored, *seconds: int) -> list[bool]:
 @contextmanager
 def full_disk() -> Iterator[None]:
     """Let the test's session of PostgreSQL fail to extend the table of alarms, as on a full disk, inside the block."""
+    with as_owner(), connection.cursor() as cursor:
+        cursor.execute("TRUNCATE config_alarm")  # earlier tests may have left free pages
     with connection.cursor() as cursor:
         cursor.execute(FILL)
         cursor.execute("SELECT pg_backend_pid()")
