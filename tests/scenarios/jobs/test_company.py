@@ -23,7 +23,7 @@ def test_a_price_changes_with_a_new_version(admin_browser):
         admin_browser.find("growth", "Growth", detail="Plan")
         page.get_by_role("link", name=re.compile("New version$")).click()
         page.get_by_role("link", name=re.compile("API calls")).first.click()
-        page.get_by_label("Unit amount").fill("0.02")
+        page.get_by_label("Unit amount", exact=True).fill("0.02")
         page.get_by_role("button", name="Save and publish…").click()
         page.get_by_text("$0.01").first.wait_for()
         page.locator("#dialog").get_by_label("What changed and why").fill("From January on")
