@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.db import transaction
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseForbidden
 from django.test import Client
 
+from config import urls
 from tests.attacks.walks.addresses import Address, list_addresses, list_rows
 from tests.attacks.walks.queries import query_of
 from tests.attacks.walks.rights import OWN, PAGES, POST_ONLY, PUBLIC, REDIRECTS, TABLES, may, may_post
@@ -30,6 +31,12 @@ def addresses(django_db_setup: None, django_db_blocker: Any) -> Iterator[list[Ad
     with django_db_blocker.unblock(), uncommitted():
         make_world()
         yield list_addresses()
+
+
+@pytest.fixture(autouse=True)
+def plain_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answer refusals without the page that explains them, which takes longer than everything else in this module."""
+    monkeypatch.setattr(urls, "handler403", lambda request, exception: HttpResponseForbidden())
 
 
 def is_shown(response: HttpResponse) -> bool:

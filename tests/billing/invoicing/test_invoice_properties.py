@@ -63,7 +63,7 @@ CUSTOMERS = st.builds(
     tax=st.none() | st.sampled_from(["8.25", "19"]),
     credit=st.none() | st.integers(1, 60),
 )
-ANY_CUSTOMER = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+ANY_CUSTOMER = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def begin(story: Customer) -> Subscription:

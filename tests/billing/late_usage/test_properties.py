@@ -77,7 +77,7 @@ def charges(customer):
 
 
 @pytest.mark.django_db
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(stories())
 def test_an_invoice_and_its_late_lines_equal_the_invoice_without_late_events(story):
     with transaction.atomic():

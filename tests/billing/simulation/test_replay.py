@@ -278,7 +278,7 @@ def use_once(customer, feature, at, count):
 
 @pytest.mark.slow
 @settings(
-    max_examples=25,
+    max_examples=12,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=list(HealthCheck),
