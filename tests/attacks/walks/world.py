@@ -49,6 +49,7 @@ from config.signin.models import SignInEvent, SignInKind
 from config.webhooks.endpoints import send_test
 from config.webhooks.models import WebhookEndpoint
 from customers.accounts import archive_customer, map_external_id
+from customers.kinds import TaxCategory
 from customers.models import Customer, Subscription
 from customers.subscriptions import CommitmentTerms, add_addon, agree_commitment, cancel, pause
 from events.fixing.runs import start_run
@@ -135,6 +136,8 @@ def make_late() -> None:
 def make_documents(by: User) -> None:
     """Make an invoice in each state, payments, one with a surplus, and credit notes."""
     customer, today = Customer.objects.earliest("pk"), timezone.now().date()
+    # This customer gets electronic invoices, which need a reason for lines without tax.
+    Customer.objects.filter(pk=customer.pk).update(untaxed_category=TaxCategory.EXEMPT)
     terms: dict[str, Any] = {"now": timezone.now(), "by": by}
     make_draft("25", customer=customer)
     partly, paid, voided, credited = (make_finalized(amount, customer=customer) for amount in ("30", "40", "50", "60"))
