@@ -213,6 +213,7 @@ class BankImports(ApiView):
     @operation(
         "createBankImport",
         "Import a bank file",
+        refusals="`content` must be base64.",
         tag=TAG,
         body=BankImportIn,
         answers={201: BankImportOut},
@@ -297,6 +298,7 @@ class BankEntryAcceptance(ApiView):
     @operation(
         "acceptBankEntry",
         "Accept a bank entry",
+        refusals="Specify either `applications` or `apply_oldest_first`.",
         tag=TAG,
         body=Acceptance,
         answers={200: BankEntryOut},

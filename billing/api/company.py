@@ -118,7 +118,8 @@ class Company(ApiView):
     @operation(
         "updateCompany",
         "Update the company profile",
-        refusals="`address_country` must be a two-letter country code in capitals.",
+        refusals="`address_country` must be a two-letter country code in capitals. `iban` and `bic` must be valid. "
+        "`peppol_id` starts with the scheme of an electronic address and has no spaces.",
         tag=TAG,
         body=CompanyChange,
         answers={200: CompanyOut},

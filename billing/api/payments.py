@@ -22,6 +22,7 @@ from billing.api.serializers.payments import (
     payments,
 )
 from billing.models import Invoice, Payment
+from billing.money import UnknownCurrency, currency_places
 from billing.settlement.differences import settle_difference
 from billing.settlement.payments import Receipt, credit_surplus, record_payment, reverse_payment
 from billing.settlement.receipts import (
@@ -67,8 +68,8 @@ class Payments(ApiView):
     @operation(
         "createPayment",
         "Record a payment",
-        refusals="`currency` must be the invoice's. `applications` and `apply_oldest_first` need the destination_type "
-        "CUSTOMER.",
+        refusals="`currency` must be the invoice's, or an ISO 4217 code. `applications` and `apply_oldest_first` need "
+        "the destination_type CUSTOMER: specify either of them.",
         tag=TAG,
         body=PaymentCreate,
         answers={201: PaymentOut},
@@ -105,7 +106,8 @@ class PaymentBatches(ApiView):
     @operation(
         "createPaymentBatch",
         "Record a batch of payments",
-        refusals="Every payment must be of a CUSTOMER. If one is refused, none is recorded.",
+        refusals="Every payment has the `destination_type` CUSTOMER and either `applications` or "
+        "`apply_oldest_first`, or neither. `currency` must be an ISO 4217 code. If one is refused, none is recorded.",
         tag=TAG,
         body=PaymentBatch,
         answers={201: PaymentBatchOut},
@@ -151,6 +153,10 @@ def _read_details(body: dict[str, Any], now: datetime) -> Receipt:
 def _read_receipt(body: dict[str, Any], now: datetime) -> CustomerReceipt:
     """Read a payment of a customer. Its invoices are checked when it is recorded; an unknown one is 404."""
     customer, currency = customer_of(body["destination_id"]), body["currency"].upper()
+    try:
+        currency_places(currency)
+    except UnknownCurrency as unknown:
+        raise invalid({"currency": [f"{currency} isn't an ISO 4217 currency code."]}) from unknown
     applications, details = read_applications(body), _read_details(body, now)
     return CustomerReceipt(customer, currency, details, applications, oldest_first=body["apply_oldest_first"])
 

@@ -332,7 +332,7 @@ def _read_inputs(body: dict[str, Any]) -> SimulationInputs:
 def _version_of(named: dict[str, Any]) -> PlanVersion:
     versions = PlanVersion.objects.filter(plan=plan_of(named["plan_id"])).select_related("plan")
     if named.get("version"):
-        return get_or_404(versions, "plan version", number=named["version"])
+        return get_or_404(versions, "plan version", number=str(named["version"]))
     return get_or_404(versions, "draft of the plan", state=VersionState.DRAFT)
 
 

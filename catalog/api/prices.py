@@ -50,8 +50,10 @@ RULES_OF_FIELDS = (
     "Only a TIERED price has `tiers` and a `tier_mode`, and it has no `amount`; `tiers` are in the order of `up_to`, "
     "which the last leaves null. Only a PACKAGE price has a `transform_quantity`, only a USAGE price a `meter_id`, "
     "`filter_values`, a `minimum_amount`, a `minimum_quantity` and a `maximum_amount`, and only a FIXED price a "
-    "`min_quantity` and `trial_period_days`. Only a PERCENTAGE price has `free_amount`, `free_events`, "
-    "`fixed_amount_per_event`, `per_event_minimum` and `per_event_maximum`, and it has no `minimum_quantity`."
+    "`min_quantity`, `quantity_minimum`, `quantity_maximum` and `trial_period_days`. Only a PERCENTAGE price has "
+    "`rate_percent`, `free_amount`, `free_events`, `fixed_amount_per_event`, `per_event_minimum` and "
+    "`per_event_maximum`, and it has no `amount` and no `minimum_quantity`. Tiers have either a `unit_amount` or a "
+    "`rate_percent`."
 )
 GRANTS = "Entitlements"
 WRITE = "catalog:write"

@@ -319,6 +319,8 @@ def _schema_of(item: Any) -> dict[str, Any]:
     if isinstance(item, ManyFilter):
         names = list(item.extra.get("choices") or ())
         return {"type": "array", "items": {"type": "string"} | ({"enum": names} if names else {})}
+    if isinstance(item, filters.ChoiceFilter):
+        return {"type": "string", "enum": [name for name, _ in item.extra["choices"]]}
     if isinstance(item, filters.BooleanFilter):
         return {"type": "boolean"}
     if isinstance(item, filters.IsoDateTimeFilter):

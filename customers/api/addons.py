@@ -145,7 +145,9 @@ class SubscriptionAddons(ApiView):
         "Add an add-on to a subscription",
         refusals="Specify either `start_date` or `change_at`; `end_date` can't be before the start. `reason` is "
         "required if `start_date` is in the past. The add-on needs prices in the subscription's currency and billing "
-        "period, must be compatible with its plan, and its `maximum` isn't exceeded.",
+        "period, must be compatible with its plan, and its `maximum` isn't exceeded. `override_line_items` and "
+        "`line_item_commitments` name prices of the add-on; a commitment has either a `commitment_amount` or a "
+        "`commitment_quantity`, as its `commitment_type` says.",
         tag=TAG,
         body=SubscriptionAddonIn,
         answers={200: AddedAddonOut},

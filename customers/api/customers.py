@@ -28,6 +28,13 @@ WRITE = "customers:write"
 LIST = listed("CustomerList", CustomerOut)
 EXAMPLE = {"external_id": "acme", "name": "Acme Ltd", "email": "billing@acme.test", "timezone": "Europe/Berlin"}
 FEATURES = [OpenApiParameter("feature_ids", str, many=True, description="Only these features.")]
+RULES_OF_FIELDS = (
+    "`timezone` must be an IANA name. `peppol_id` starts with the scheme of an electronic address and has no spaces."
+)
+RULES_OF_PARENTS = (
+    "`parent_customer_id` and `parent_customer_external_id` name a customer without a parent, and the customer is no "
+    "parent itself."
+)
 WHICH = [OpenApiParameter("id", str), OpenApiParameter("external_customer_id", str)]
 
 
@@ -78,12 +85,12 @@ class Customers(ApiView):
     @operation(
         "createCustomer",
         "Create a customer",
-        refusals="`timezone` must be an IANA name. `parent_customer_id` and `parent_customer_external_id` name a "
-        "customer without a parent.",
+        refusals=f"{RULES_OF_FIELDS} `parent_customer_id` and `parent_customer_external_id` name a customer without a "
+        "parent.",
         tag=TAG,
         body=CustomerIn,
         answers={201: CustomerOut},
-        errors=(400, 409),
+        errors=(400, 404, 409),
         example=EXAMPLE,
     )
     def post(self, request: Request) -> Response:
@@ -99,9 +106,7 @@ class Customers(ApiView):
     @operation(
         "updateCustomer",
         "Update a customer by id or external id",
-        refusals="Specify the customer by `id` or `external_customer_id`. `timezone` must be an IANA name. "
-        "`parent_customer_id` and `parent_customer_external_id` name a customer without a parent, and the customer is "
-        "no parent itself.",
+        refusals=f"Specify the customer by `id` or `external_customer_id`. {RULES_OF_FIELDS} {RULES_OF_PARENTS}",
         tag=TAG,
         body=CustomerChange,
         answers={200: CustomerOut},
@@ -140,8 +145,7 @@ class OneCustomer(ApiView):
     @operation(
         "updateCustomerById",
         "Update a customer",
-        refusals="`timezone` must be an IANA name. `parent_customer_id` and `parent_customer_external_id` name a "
-        "customer without a parent, and the customer is no parent itself.",
+        refusals=f"{RULES_OF_FIELDS} {RULES_OF_PARENTS}",
         tag=TAG,
         body=CustomerChange,
         answers={200: CustomerOut},

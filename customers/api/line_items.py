@@ -169,7 +169,8 @@ class LineItems(ApiView):
         "createSubscriptionLineItem",
         "Add a price to a subscription",
         refusals="Specify either `price` or `price_id`. The rules of `price` are those of a new price; `meter_id` must "
-        "exist. `reason` is required if `start_date` is in the past.",
+        "exist. Specify either `commitment_amount` or `commitment_quantity`, as `commitment_type` says. "
+        "`reason` is required if `start_date` is in the past.",
         tag=TAG,
         body=LineItemIn,
         answers={201: LineItemOut},

@@ -54,7 +54,6 @@ class SealedParts(ApiView):
         tag="Events",
         answers={200: listed("SealedPartList", SealedPartOut)},
         filters=SealedPartFilter,
-        refusals="`state` must be one of the states of a part.",
         description="Empty unless `EVENT_HISTORY` says where settled events are kept.",
     )
     def get(self, request: Request) -> Response:

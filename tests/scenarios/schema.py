@@ -259,6 +259,23 @@ def make_refund(api: Api, customer_id: str) -> Any:
     return api.post(f"creditnotes/{note['id']}/refund", {"amount": "3.00", "reason": "Billed twice"}, 201)
 
 
+def make_electronic_company(api: Api) -> SampleIds:
+    """Make the sample company with an electronic invoice and its credit note. They aren't in the schema's examples."""
+    ids = make_sample_company(api)
+    api.put("company", {"name": "Larkspur GmbH", "address_country": "DE", "tax_id": "VAT DE136695976"})
+    taxed = {"einvoice_format": "factur_x", "tax_rate_overrides": [{"tax_rate_code": "VAT-DE"}]}
+    buyer = {"external_id": "city", "name": "City Hall", "address_country": "DE"}
+    customer = api.post("customers", buyer | taxed, 201)
+    item = {"display_name": "Training", "amount": "20.00"}
+    body = {"customer_id": customer["id"], "currency": "USD", "line_items": [item], "subtotal": "20.00"}
+    invoice = api.post("invoices", body | {"invoice_status": "FINALIZED"}, 201)
+    line = {"invoice_line_item_id": invoice["line_items"][0]["id"], "amount": "5.00"}
+    note_in = {"invoice_id": invoice["id"], "reason": "BILLING_ERROR", "line_items": [line]}
+    note = api.post("creditnotes", note_in | {"process_credit_note": True}, 201)
+    added = {"invoice_id": [invoice["id"]], "credit_note_id": [note["id"]]}
+    return ids | {name: [*values, *ids[name]] for name, values in added.items()}
+
+
 def narrow_schema(ids: SampleIds) -> dict[str, Any]:
     """Return the schema with the ids in requests limited to existing objects and one that doesn't exist."""
     schema = deepcopy(load_schema())

@@ -22,7 +22,7 @@ from config.api.schema import load_schema
 from config.rsgi import handler as application
 from events.access.keys import make_key
 from events.models import Scope
-from tests.scenarios.schema import get_example, list_operations, make_sample_company, narrow_schema
+from tests.scenarios.schema import get_example, list_operations, make_electronic_company, narrow_schema
 
 CHECKS = [
     *(not_a_server_error, status_code_conformance, content_type_conformance),
@@ -86,7 +86,7 @@ def one_connection() -> Iterator[None]:
 @pytest.mark.slow
 @pytest.mark.parametrize("tag", TAGS)
 def test_any_request_that_fits_the_schema_is_answered_as_described(tag, api):
-    schema = schemathesis.openapi.from_dict(narrow_schema(make_sample_company(api)))
+    schema = schemathesis.openapi.from_dict(narrow_schema(make_electronic_company(api)))
     schema.app = application
     _, key = make_key("Fuzz", scopes=[Scope.ALL], single_per_minute=0, bulk_per_minute=0)
     with one_connection():
@@ -110,7 +110,7 @@ def _try(operation: Any, key: str) -> None:
 
 
 def test_the_test_company_has_one_of_every_object_in_a_path(api):
-    named = make_sample_company(api)
+    named = make_electronic_company(api)
     wanted = {
         parameter["name"]
         for _, _, one in list_operations()
@@ -121,7 +121,7 @@ def test_the_test_company_has_one_of_every_object_in_a_path(api):
 
 
 def test_every_object_of_the_company_can_be_retrieved(api):
-    named = make_sample_company(api)
+    named = make_electronic_company(api)
     for path, method, _ in list_operations():
         if method == "get" and "{" in path and path.count("{") == 1 and not path.endswith("/pdf"):
             name = path.partition("{")[2].partition("}")[0]

@@ -114,7 +114,7 @@ class PaymentCreate(serializers.Serializer[Any]):
 class PaymentBatch(serializers.Serializer[Any]):
     """Payments of customers, recorded together: all, or none if one is refused."""
 
-    payments = PaymentCreate(many=True, min_length=1, max_length=MOST_IN_BATCH)  # type: ignore[call-arg]  # a list takes it
+    payments = serializers.ListField(child=PaymentCreate(), min_length=1, max_length=MOST_IN_BATCH)
 
 
 class PaymentBatchOut(serializers.Serializer[Any]):

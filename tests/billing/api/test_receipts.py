@@ -62,6 +62,7 @@ def test_a_payment_of_a_customer_pays_several_invoices(api, customer, invoices):
         ({"applications": [{"invoice_id": "x", "amount": "1"}], "apply_oldest_first": True}, "applications"),
         ({"applications": [{"invoice_id": "x", "amount": "-1"}]}, "applications"),
         ({"payment_method_type": "WRITE_OFF"}, "payment_method_type"),
+        ({"currency": "xzq"}, "currency"),
     ],
 )
 def test_a_wrong_payment_names_the_field(api, customer, fields, named):
