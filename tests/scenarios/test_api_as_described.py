@@ -32,7 +32,7 @@ TAGS = sorted({one["tags"][0] for _, _, one in list_operations()})
 # Rules for every operation, which the description of each 400 states: the reasons that they give.
 GENERAL_REASONS = re.compile(
     r"[Nn]ull characters|NUL character|characters that aren't allowed|between 1970 and 2200|[Cc]ursor"
-    r"|time zone|currency code|isn't a currency|Specify the value under|Enter a valid"
+    r"|time zone|currency code|isn't a currency|may not be blank|Specify the value under|Enter a valid"
 )
 EXAMPLES_EACH = 10  # of more than 300 operations: two minutes
 
