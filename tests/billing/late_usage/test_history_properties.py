@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from billing.explanation.proof import prove
 from billing.invoicing.upcoming import upcoming
 from billing.late_usage.decisions import approve, ignore, reopen_ignored
-from billing.lifecycle.finalize import finalize_due
+from billing.lifecycle.finalize import finalize, finalize_due
 from billing.lifecycle.void import reissue, void
 from billing.models import CreditNote, Invoice, InvoiceLine, InvoiceState, LateAdjustment, LatePolicy, Wallet
 from billing.runs.billing_run import bill_subscriptions
@@ -50,6 +50,7 @@ STEPS = st.one_of(
     st.tuples(st.just("half_a_month")),
     st.tuples(st.just("wait"), st.integers(1, 25)),
     st.tuples(st.sampled_from(["bill", "finalize", "work_late", "pause", "resume", "approve", "ignore"])),
+    st.tuples(st.just("finalize_replacements")),
     st.tuples(st.sampled_from(["void", "reissue", "pay", "uncredit"]), NUMBERS),
     st.tuples(st.just("credit"), NUMBERS, st.integers(1, 4)),
     st.tuples(st.just("change"), st.sampled_from(["basic", "pro"])),
@@ -110,6 +111,11 @@ class Story:
 
     def finalize(self):
         finalize_due(now=self.now)
+
+    def finalize_replacements(self):
+        """Finalize drafts that replace void invoices, as a person does: they are never finalized automatically."""
+        for draft in self.busy.invoices.filter(state=InvoiceState.DRAFT).exclude(replaces=None).order_by("pk"):
+            finalize(draft, now=self.now)
 
     def work_late(self):
         work_late(self.now)
@@ -180,6 +186,7 @@ class Story:
                 with suppress(Refused), transaction.atomic():
                     reissue(invoice, reason="Wrong", by=None, now=self.now)
             self.finalize()
+            self.finalize_replacements()
             self.work_late()
             self.approve()
             self.work_late()

@@ -5,6 +5,7 @@ from django.db import IntegrityError, transaction
 
 from billing.late_usage.decisions import approve, ignore
 from billing.lifecycle.finalize import finalize
+from billing.lifecycle.recompute import recompute
 from billing.lifecycle.void import reissue, void
 from billing.models import LateAdjustment, LateLimit, LatePolicy
 from billing.runs.late_usage import bill_ended
@@ -152,6 +153,24 @@ def test_a_released_adjustment_includes_differences_below_the_limit(subscription
     void(october, reason="Wrong address", by=None, now=NOVEMBER)
     invoice_at(DECEMBER)
     assert [invoice.total for invoice in invoices_of(subscription)] == [D(1), D(2), D(3)]
+
+
+@pytest.mark.parametrize("is_recalculated", [True, False])
+def test_usage_that_comes_after_the_replacement_is_drafted_is_charged_once(subscription, is_recalculated):
+    arrive(EARLY)
+    [september] = invoice_at(OCTOBER)
+    replacement = reissued(september, now=OCTOBER)
+    arrive_many(2, EARLY)
+    work_late(NOVEMBER)
+    # Only a person finalizes the draft. Until then, late usage of its period goes on no other invoice.
+    assert (invoice_at(NOVEMBER), adjustments(subscription)) == ([], [])
+    if is_recalculated:
+        recompute(replacement, now=NOVEMBER)
+    finalize(replacement, now=NOVEMBER)
+    work_late(NOVEMBER)
+    invoice_at(DECEMBER)
+    live = subscription.invoices.exclude(state="void").order_by("pk")
+    assert [invoice.total for invoice in live] == ([D(3)] if is_recalculated else [D(1), D(2)])
 
 
 @pytest.mark.parametrize("comes", ["before the void", "after the void"])
