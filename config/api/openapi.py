@@ -80,7 +80,8 @@ ERRORS = {
         "Invalid request (`details` lists the fields), or not allowed in the current state (`invalid_operation`). "
         "Nothing was changed. Texts can't contain the NUL character, and a text with a minimum length can't be only "
         "white space. Dates are from 1970 to 2200. Names of time zones, currencies and countries must exist. A "
-        "`cursor` must be the `next_cursor` of the same list, which isn't sorted. The `value` of a search's condition is under the name of the field's type.",
+        "`cursor` must be the `next_cursor` of the same list, which isn't sorted. The `value` of a search's "
+        "condition is under the name of the field's type.",
         "Request validation failed: name: This field is required.",
         {"name": ["This field is required."]},
     ),
