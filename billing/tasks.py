@@ -4,7 +4,7 @@ Only here is the clock read.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import pglock
@@ -170,17 +170,19 @@ def continue_month_ends() -> int:
     concurrently. The error of a failing month end is raised after the others had their turn, and the schedule tries
     again.
     """
-    return run_for_a_turn(_month_end_chunks(), enqueue_month_ends)
+    chunks = _calculate_all("Month end", background.unfinished(), background.calculate_chunk)
+    return run_for_a_turn(chunks, enqueue_month_ends)
 
 
-def _month_end_chunks() -> Iterator[int]:
+def _calculate_all(kind: str, ids: Iterable[int], calculate: Callable[..., int]) -> Iterator[int]:
+    """Calculate the chunks of each id to its end. The first error is raised after the others had their turn."""
     errors = []
-    for report_id in background.unfinished():
+    for pk in ids:
         try:
-            while background.calculate_chunk(report_id, now=read_clock()):
-                yield 1
+            while calculated := calculate(pk, now=read_clock()):
+                yield int(calculated)
         except Exception as error:
-            log.exception("Month end %s failed", report_id)
+            log.exception("%s %s failed", kind, pk)
             errors.append(error)
     if errors:
         raise errors[0]
@@ -273,20 +275,8 @@ def continue_simulations() -> int:
     their turn, and the schedule tries again.
     """
     with gc_paused():
-        return run_for_a_turn(_simulation_chunks(), enqueue_simulations)
-
-
-def _simulation_chunks() -> Iterator[int]:
-    errors = []
-    for simulation_id in simulation.unfinished():
-        try:
-            while calculated := simulation.simulate_chunk(simulation_id, now=read_clock()):
-                yield calculated
-        except Exception as error:
-            log.exception("Simulation %s failed", simulation_id)
-            errors.append(error)
-    if errors:
-        raise errors[0]
+        chunks = _calculate_all("Simulation", simulation.unfinished(), simulation.simulate_chunk)
+        return run_for_a_turn(chunks, enqueue_simulations)
 
 
 def enqueue_simulations(*, times: int = 1) -> None:

@@ -169,14 +169,6 @@ def progress_of(simulation: Simulation) -> SimulationProgress:
     return SimulationProgress(done, sums["failed"] or 0, percent_done(done, simulation.subscriptions))
 
 
-def simulate_to_end(simulation: Simulation, *, now: datetime) -> Simulation:
-    """Calculate all chunks of a simulation here, one after the other."""
-    while simulate_chunk(simulation.pk, now=now):
-        pass
-    simulation.refresh_from_db()
-    return simulation
-
-
 def simulate_chunk(simulation_id: int, *, now: datetime) -> int:
     """Calculate a simulation's next chunk in one transaction; return the number of its subscriptions.
 

@@ -18,7 +18,6 @@ from django_celery_beat.models import PeriodicTask
 from billing.models import BillingRun, Invoice, SelfTest, Simulation
 from billing.runs.billing_run import run_to_end, unfinished_chunks
 from billing.runs.dry_run import dry_run_chunk
-from billing.simulation.running import simulate_to_end
 from config.backups.models import Backup
 from config.monitoring.heartbeats import write_heartbeat
 from config.monitoring.lease import Lease
@@ -29,6 +28,7 @@ from events.access.keys import clear_key_cache
 from events.ledger.processing import process_batch
 from events.models import ApiKey, PartState, SealedPart
 from tests.api import Api
+from tests.billing.simulations import simulate_to_end
 from tests.scenarios.schema import JSON, SampleIds, get_example, list_operations, make_sample_company
 from tests.scenarios.webhook_triggers import trigger_all_webhooks
 

@@ -17,7 +17,6 @@ from billing.reminders.taking import take_step
 from billing.sending.bounces import record_report
 from billing.sending.delivering import deliver_due as deliver_emails
 from billing.settlement.wallets import grant_credit
-from billing.simulation.running import simulate_to_end
 from catalog.models import Price
 from config.alarms.kinds import AlarmKind
 from config.alarms.raising import Finding, clear_alarm, raise_alarm
@@ -35,6 +34,7 @@ from tests.api import Api
 from tests.approving import requested, require
 from tests.billing.late import make_late_adjustment
 from tests.billing.reminders.world import make_schedule, make_unpaid
+from tests.billing.simulations import simulate_to_end
 from tests.factories import make_plan
 from tests.scenarios.schema import SampleIds
 

@@ -33,7 +33,9 @@ class SimulationForm(BaseDialogForm):
         widget=UnfoldAdminSelectWidget,
         help_text="Present prices show how far the calculation agrees with the invoices.",
     )
-    whom = forms.ChoiceField(label="For", widget=UnfoldAdminSelectWidget, help_text="Only live subscriptions count.")
+    selection = forms.ChoiceField(
+        label="For", widget=UnfoldAdminSelectWidget, help_text="Only live subscriptions count."
+    )
     segment = forms.CharField(
         label="Customer metadata",
         required=False,
@@ -73,13 +75,13 @@ class SimulationForm(BaseDialogForm):
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         super().__init__(request, *args, **kwargs)
         self.fields["what"].choices = _what_choices()
-        self.fields["whom"].choices = _whom_choices()
+        self.fields["selection"].choices = _subscription_choices()
         version = request.GET.get("version", "")
         self.fields["what"].initial = f"version:{version}" if version.isdecimal() else None
 
     def clean_segment(self) -> tuple[str, str] | None:
         text = self.cleaned_data["segment"]
-        if self.cleaned_data.get("whom") != SimulatedSelection.SEGMENT:
+        if self.cleaned_data.get("selection") != SimulatedSelection.SEGMENT:
             return None
         key, sign, value = (part.strip() for part in text.partition("="))
         if not (key and sign and value):
@@ -87,7 +89,7 @@ class SimulationForm(BaseDialogForm):
         return key, value
 
     def clean_listed(self) -> list[str]:
-        if self.cleaned_data.get("whom") != SimulatedSelection.LIST:
+        if self.cleaned_data.get("selection") != SimulatedSelection.LIST:
             return []
         names = [name for name in re.split(r"[\s,;]+", self.cleaned_data["listed"]) if name]
         if not names:
@@ -99,9 +101,9 @@ class SimulationForm(BaseDialogForm):
         data = self.cleaned_data
         kind, _, key = data["what"].partition(":")
         version = PlanVersion.objects.select_related("plan").get(pk=key) if kind == "version" else None
-        whom, _, plan_id = data["whom"].partition(":")
+        selection, _, plan_id = data["selection"].partition(":")
         plan = Plan.objects.get(pk=plan_id) if plan_id else None
-        if whom == OF_VERSION and version is not None:
+        if selection == OF_VERSION and version is not None:
             plan = version.plan
         return SimulationInputs(
             version=version,
@@ -126,7 +128,7 @@ def _what_choices() -> list[tuple[str, Any]]:
     return [*((name, rows) for name, rows in groups if rows), (PRESENT, "Present prices")]
 
 
-def _whom_choices() -> list[tuple[str, str]]:
+def _subscription_choices() -> list[tuple[str, str]]:
     plans = Plan.objects.order_by("name").values_list("pk", "name")[:MOST_OFFERED]
     return [
         (OF_VERSION, "Subscriptions of the version's plan"),

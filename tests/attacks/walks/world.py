@@ -40,7 +40,7 @@ from billing.reminders.schedules import ScheduleTerms, save_schedule
 from billing.runs.dry_run import dry_run_chunk, start_dry_run
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note
 from billing.settlement.payments import Receipt, record_payment
-from billing.simulation.running import SimulationInputs, simulate_to_end, start_simulation
+from billing.simulation.running import SimulationInputs, start_simulation
 from catalog.features import map_event_name
 from catalog.models import Price
 from catalog.plans import archive_plan
@@ -58,6 +58,7 @@ from events.models.operations import MendingKind
 from tests.billing.adjusting import make_coupon, make_tax
 from tests.billing.invoices import make_draft, make_finalized
 from tests.billing.late import make_late_adjustment
+from tests.billing.simulations import simulate_to_end
 from tests.demo_company import make_demo_company
 from tests.events.senders import process, send
 from tests.factories import make_addon, make_customer, make_plan, make_price, make_subscription, make_user

@@ -7,10 +7,11 @@ import pytest
 from django.urls import reverse
 
 from billing.models import Simulation
-from billing.simulation.running import SimulationInputs, simulate_to_end, start_simulation
+from billing.simulation.running import SimulationInputs, start_simulation
 from tests.admin_pages import submit, text_of, url
 from tests.billing.admin.test_invoices import staff_with
 from tests.billing.api.test_simulations import OCTOBER, plan  # noqa: F401  the company
+from tests.billing.simulations import simulate_to_end
 from tests.billing.world import D
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +24,7 @@ def draft(plan):  # noqa: F811
 
 
 def answers(draft, **values):
-    return {"what": f"version:{draft.pk}", "whom": "own", "periods": "3"} | values
+    return {"what": f"version:{draft.pk}", "selection": "own", "periods": "3"} | values
 
 
 def finished(draft):
@@ -47,9 +48,9 @@ def test_a_simulation_is_started_from_a_version_and_canceled(staff_client, staff
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"whom": "segment", "segment": "gold"}, "such as tier=gold"),
-        ({"whom": "list"}, "Enter at least one subscription ID"),
-        ({"whom": "list", "listed": "subs_x"}, "There is no subscription subs_x"),
+        ({"selection": "segment", "segment": "gold"}, "such as tier=gold"),
+        ({"selection": "list"}, "Enter at least one subscription ID"),
+        ({"selection": "list", "listed": "subs_x"}, "There is no subscription subs_x"),
         ({"periods": "25"}, "less than or equal to 24"),
         ({"what": "version:0"}, "Select a valid choice"),
     ],

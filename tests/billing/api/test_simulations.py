@@ -3,10 +3,10 @@
 import pytest
 
 from billing.models import Simulation
-from billing.simulation.running import simulate_to_end
 from catalog.models import Price
 from catalog.publishing import get_or_create_draft
 from tests.billing.adjusting import make_coupon
+from tests.billing.simulations import simulate_to_end
 from tests.billing.world import D, bill, use, utc
 from tests.factories import make_customer, make_feature, make_subscription, make_version
 

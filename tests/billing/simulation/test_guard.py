@@ -6,11 +6,12 @@ import pytest
 
 from billing.models.company import save_profile
 from billing.simulation.guard import SimulationNeeded
-from billing.simulation.running import SimulationInputs, simulate_to_end, start_simulation
+from billing.simulation.running import SimulationInputs, start_simulation
 from catalog.models import Price
 from catalog.publishing import get_or_create_draft, publish
 from config.approvals.gate import ApprovalNeeded
 from config.approvals.kinds import ApprovalKind
+from tests.billing.simulations import simulate_to_end
 from tests.billing.world import D, bill, utc
 from tests.factories import make_subscription, make_version
 

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from billing.lifecycle.finalize import finalize_due
 from billing.models import CouponApplication, Invoice, SimulationInvoice
-from billing.simulation.running import SimulationInputs, simulate_to_end, start_simulation
+from billing.simulation.running import SimulationInputs, start_simulation
 from catalog.models import Price
 from catalog.publishing import get_or_create_draft
 from config.refusals import Refused
 from customers.subscriptions import add_addon, change_plan, pause, resume
 from events.models import UsageBucket
 from tests.billing.adjusting import give, make_coupon, make_tax
+from tests.billing.simulations import simulate_to_end
 from tests.billing.world import D, bill, use, utc
 from tests.demo_company import make_demo_company
 from tests.factories import (

@@ -11,7 +11,6 @@ from billing.simulation.running import (
     cancel_simulation,
     progress_of,
     simulate_chunk,
-    simulate_to_end,
     start_simulation,
 )
 from billing.tasks import continue_simulations
@@ -21,6 +20,7 @@ from config.webhooks.models import WebhookEndpoint, WebhookMessage
 from customers.models import Customer
 from customers.subscriptions import cancel
 from tests.billing.runs.test_interruptions import Crashed, crash_at
+from tests.billing.simulations import simulate_to_end
 from tests.billing.world import D, bill, use, utc
 from tests.factories import make_customer, make_feature, make_subscription, make_user, make_version
 
